@@ -1,0 +1,135 @@
+//! What is under way, and whether something stands behind all that is.
+
+use mypay_schemas::Flow;
+use mypay_schemas::identity::derive;
+use uuid::Uuid;
+
+use crate::data::{Data, FlowData, Row, Source, Status, shown};
+use crate::flows::State;
+use crate::report::Check;
+use crate::sorted::find;
+
+/// How many requests that wait for their bank are named.
+const NAMED: usize = 20;
+
+/// Lists what is in flight; a request that is in progress with nothing behind
+/// it will never end, and offends.
+pub(super) fn check(data: &Data) -> Check {
+    let mut check = Check::new(
+        "nothing_in_flight",
+        "what is not handled yet, and for each request in progress the bank command or message that will end it",
+        "mypay bank cases; is `mypay consume all` running?",
+    );
+    let mut awaiting = Vec::new();
+    for flow in Flow::ALL {
+        let of = data.flow(flow);
+        note_unhandled(flow, of, &mut check);
+        for row in of.rows.iter().filter(|row| row.status == Status::Processing) {
+            check.compare();
+            match behind(data, flow, of, row) {
+                Some(what) => awaiting.push(format!("{flow} {}: {what}", shown(row.id))),
+                None => check.offend_with(|| {
+                    let place = row.place.map(|place| place.shown(flow)).unwrap_or_default();
+                    let problem = "in progress, and nothing is under way that would end it";
+                    (shown(row.id), place, problem.to_string())
+                }),
+            }
+        }
+    }
+    if !awaiting.is_empty() {
+        check.note(format!("{} requests in progress", awaiting.len()));
+        check.notes.extend(awaiting.into_iter().take(NAMED));
+    }
+    check
+}
+
+fn note_unhandled(flow: Flow, of: &FlowData, check: &mut Check) {
+    let unhandled = of.messages.iter().filter(|message| !of.handled(&message.place)).count();
+    let waiting = of.rows.iter().filter(|row| row.status == Status::Waiting).count();
+    for (count, what) in [
+        (unhandled, "messages not handled yet"),
+        (waiting, "requests that wait"),
+        (of.outbox_requests.len(), "requests in the outbox"),
+        (of.outbox_results.len(), "results in the outbox"),
+    ] {
+        if count > 0 {
+            check.note(format!("{flow}: {count} {what}"));
+        }
+    }
+}
+
+/// What will end a request that is in progress.
+fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
+    if flow == Flow::Firmbanking {
+        return at_the_bank(data, row.id);
+    }
+    let command = derive(Uuid::from_u128(row.id), "firmbanking").as_u128();
+    if let Some(at_the_bank) = at_the_bank(data, command) {
+        return Some(at_the_bank);
+    }
+    let bank = data.flow(Flow::Firmbanking);
+    // The command is on its way to the firmbanking consumer ...
+    if !row.place.is_some_and(|place| of.emitted(&place)) {
+        return Some("the command is being sent".to_string());
+    }
+    let asked = find(&bank.messages, command);
+    if asked.iter().any(|message| !bank.handled(&message.place)) {
+        return Some("the command waits for the firmbanking consumer".to_string());
+    }
+    // ... or its answer on the way back.
+    let refused_at = find(&bank.rows, command).first().and_then(|row| row.place);
+    let answer = derive(Uuid::from_u128(command), "result").as_u128();
+    let answered = find(&of.messages, answer);
+    let unsent = bank.outbox_results.binary_search(&command).is_ok()
+        || refused_at.is_some_and(|place| !bank.emitted(&place));
+    let unread = answered
+        .iter()
+        .any(|message| message.place.source == Source::Bank && !of.handled(&message.place));
+    (unsent || unread).then(|| "the bank's answer is on its way back".to_string())
+}
+
+fn at_the_bank(data: &Data, command: u128) -> Option<String> {
+    let state = find(&data.tables.commands, command).first()?.state;
+    match state {
+        State::Live => Some(format!("the bank has yet to answer for {}", shown(command))),
+        State::Manual => Some(format!("an operator must decide on {}", shown(command))),
+        State::Done | State::Refused => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_request_that_waits_for_its_bank_is_listed_and_does_not_offend() {
+        let check = check(&sample::day());
+        assert!(check.ok, "{:?}", check.offenders);
+        assert_eq!(check.compared, 2);
+        assert!(check.notes.iter().any(|note| note.contains(&shown(sample::AWAITING))));
+    }
+
+    #[test]
+    fn a_request_in_progress_with_nothing_behind_it_is_found() {
+        let mut data = sample::day();
+        data.tables.commands.retain(|command| command.state != State::Live);
+        let check = check(&data);
+        // The remittance, and the firmbanking request that it made.
+        assert_eq!(check.offenders_total, 2);
+    }
+
+    #[test]
+    fn an_answer_on_its_way_back_stands_behind_a_request() {
+        let mut data = sample::day();
+        let command = derive(Uuid::from_u128(sample::AWAITING), "firmbanking").as_u128();
+        for known in data.tables.commands.iter_mut().filter(|known| known.id == command) {
+            known.state = State::Done;
+        }
+        let bank = data.flow_mut(Flow::Firmbanking);
+        bank.rows.iter_mut().for_each(|row| row.status = Status::Done);
+        assert_eq!(super::check(&data).offenders_total, 1);
+        data.flow_mut(Flow::Firmbanking).outbox_results.push(command);
+        assert!(super::check(&data).ok);
+    }
+}

@@ -1,0 +1,1 @@
+//! Compares topics, queue_log, ledger and bank statement

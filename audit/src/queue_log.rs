@@ -1,0 +1,205 @@
+//! `queue_log`, the lanes and the outbox, as they were at the snapshot.
+
+use std::str::FromStr;
+
+use futures::TryStreamExt;
+use mypay_schemas::decoder::{DecodeError, Decoder};
+use mypay_schemas::{Flow, Subject};
+use serde::Deserialize;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::copy;
+use crate::data::{Data, Lane, Place, Row, Source, Status};
+use crate::error::AuditError;
+use crate::interned::Interned;
+use crate::sorted;
+
+/// One week in milliseconds: the width of `queue_log`'s partitions.
+const WEEK: i64 = 7 * 24 * 3_600_000;
+
+/// What was loaded: rows and lanes by the flow's number.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    rows: [Vec<Row>; 5],
+    lanes: Vec<(Flow, (Source, i32), Lane)>,
+    outbox_requests: Vec<(Flow, u128)>,
+    outbox_results: Vec<(Flow, u128)>,
+    horizon: i64,
+    foreign: u64,
+}
+
+/// Loads everything but the ledger.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    registry_url: &str,
+    reasons: &Interned,
+) -> Result<Loaded, AuditError> {
+    let mut loaded = Loaded { horizon: horizon(connection).await?, ..Loaded::default() };
+    rows(connection, reasons, &mut loaded).await?;
+    lanes(connection, &mut loaded).await?;
+    outbox(connection, registry_url, &mut loaded).await?;
+    for rows in &mut loaded.rows {
+        sorted::sort(rows);
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Puts what was loaded where the checks look for it.
+    pub(crate) fn put(self, data: &mut Data) {
+        data.horizon = self.horizon;
+        for (flow, rows) in Flow::ALL.into_iter().zip(self.rows) {
+            data.flow_mut(flow).rows = rows;
+        }
+        for (flow, key, lane) in self.lanes {
+            data.flow_mut(flow).lanes.insert(key, lane);
+        }
+        for (flow, id) in self.outbox_requests {
+            data.flow_mut(flow).outbox_requests.push(id);
+        }
+        for (flow, id) in self.outbox_results {
+            data.flow_mut(flow).outbox_results.push(id);
+        }
+        for flow in &mut data.flows {
+            flow.outbox_requests.sort_unstable();
+            flow.outbox_results.sort_unstable();
+        }
+        if self.foreign > 0 {
+            tracing::warn!(rows = self.foreign, "queue_log has rows of consumers that are not ours");
+        }
+    }
+}
+
+async fn rows(
+    connection: &mut PgConnection,
+    reasons: &Interned,
+    loaded: &mut Loaded,
+) -> Result<(), AuditError> {
+    const QUERY: &str = r#"
+        SELECT consumer, message_id, content_hash, processed_timestamp, topic, partition, "offset",
+               reason, status, processed_status
+          FROM queue_log"#;
+    copy::rows(connection, QUERY, |fields| {
+        let Some(flow) = fields.text()?.and_then(|name| Flow::from_str(name).ok()) else {
+            loaded.foreign += 1;
+            return Ok(());
+        };
+        let (id, content, processed_at) = (fields.id()?, fields.hash()?, fields.millis()?);
+        let topic = fields.text()?;
+        let (partition, offset) = (fields.i32()?, fields.i64()?);
+        let place = topic.zip(partition).map(|(topic, partition)| Place {
+            source: source(flow, topic),
+            partition,
+            offset,
+        });
+        let row = Row {
+            id,
+            content,
+            processed_at,
+            place,
+            reason: reasons.optional(fields.text()?),
+            status: match fields.text()? {
+                Some("waiting") => Status::Waiting,
+                Some("processing") => Status::Processing,
+                _ => Status::Done,
+            },
+            success: fields.text()? == Some("success"),
+        };
+        loaded.rows[flow as usize].push(row);
+        Ok(())
+    })
+    .await?;
+    Ok(())
+}
+
+/// What a topic is to a consumer.
+fn source(flow: Flow, topic: &str) -> Source {
+    if topic == flow.request_topic() {
+        Source::Request
+    } else if topic == Flow::Firmbanking.result_topic() && flow != Flow::Firmbanking {
+        Source::Bank
+    } else {
+        Source::Other
+    }
+}
+
+async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(), AuditError> {
+    let rows =
+        sqlx::query("SELECT consumer, topic, partition, next_offset, emitted_offset FROM lane")
+            .fetch_all(connection)
+            .await?;
+    for row in rows {
+        let Ok(flow) = Flow::from_str(row.try_get(0)?) else { continue };
+        let lane = Lane { next_offset: row.try_get(3)?, emitted_offset: row.try_get(4)? };
+        loaded.lanes.push((flow, (source(flow, row.try_get(1)?), row.try_get(2)?), lane));
+    }
+    Ok(())
+}
+
+/// A request that waits in the outbox.
+#[derive(Deserialize)]
+struct Waiting {
+    message_id: String,
+}
+
+/// A result that waits in the outbox.
+#[derive(Deserialize)]
+struct Answer {
+    request_id: String,
+}
+
+async fn outbox(
+    connection: &mut PgConnection,
+    registry_url: &str,
+    loaded: &mut Loaded,
+) -> Result<(), AuditError> {
+    let mut decoder = Decoder::new(registry_url);
+    let mut messages = sqlx::query("SELECT topic, payload FROM outbox").fetch(connection);
+    while let Some(row) = messages.try_next().await? {
+        let Some(subject) = Subject::of_topic(row.try_get(0)?) else { continue };
+        let payload: &[u8] = row.try_get(1)?;
+        for flow in Flow::ALL {
+            if subject.topic == flow.request_topic() {
+                let waiting = decoder.decode::<Waiting>(payload).await;
+                let id = ours(waiting)?.map(|waiting| waiting.message_id);
+                loaded.outbox_requests.extend(id.and_then(uuid).map(|id| (flow, id)));
+            } else if subject.topic == flow.result_topic() {
+                let answer = decoder.decode::<Answer>(payload).await;
+                let id = ours(answer)?.map(|answer| answer.request_id);
+                loaded.outbox_results.extend(id.and_then(uuid).map(|id| (flow, id)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What cannot be decoded is nobody's; that the registry is silent is an error.
+fn ours<T>(decoded: Result<T, DecodeError>) -> Result<Option<T>, AuditError> {
+    match decoded {
+        Ok(record) => Ok(Some(record)),
+        Err(DecodeError::Poison(_)) => Ok(None),
+        Err(error) => Err(AuditError::registry(error)),
+    }
+}
+
+fn uuid(text: String) -> Option<u128> {
+    Uuid::try_parse(&text).ok().map(|id| id.as_u128())
+}
+
+/// Where the oldest partition of `queue_log` begins.
+async fn horizon(connection: &mut PgConnection) -> Result<i64, AuditError> {
+    let names = sqlx::query(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = 'queue_log'::regclass",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut oldest: Option<i64> = None;
+    for name in names {
+        let name: &str = name.try_get(0)?;
+        let week = name.strip_prefix("queue_log_w").and_then(|week| week.parse().ok());
+        oldest = week.into_iter().chain(oldest).min();
+    }
+    Ok(oldest.unwrap_or(0) * WEEK)
+}

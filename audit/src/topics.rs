@@ -1,0 +1,239 @@
+//! What lies on the topics.
+
+mod dead_letters;
+mod requests;
+mod results;
+
+use std::hash::{DefaultHasher, Hasher};
+
+use mypay_schemas::Flow;
+use mypay_schemas::decoder::{DecodeError, Decoder, Poison as Why};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::data::{Data, DeadLetter, FlowData, Message, Poison, ResultEvent, Source};
+use crate::error::AuditError;
+use crate::interned::Interned;
+use crate::kafka::Span;
+use crate::read::{self, Share};
+use crate::sorted;
+
+/// How often the registry is asked before the audit is given up.
+const REGISTRY_ATTEMPTS: usize = 5;
+
+/// The ends of the topics at an instant.
+pub(crate) struct Ends {
+    pub(crate) requests: Vec<Span>,
+    pub(crate) results: Vec<Span>,
+    pub(crate) dead_letters: Vec<Span>,
+}
+
+/// What a topic is to its flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Request,
+    Result,
+    DeadLetter,
+}
+
+/// What was found in a share, by the consumer that it concerns.
+#[derive(Default)]
+struct Taken {
+    messages: Vec<(Flow, Vec<Message>)>,
+    timeless: Vec<Message>,
+    poison: Vec<(Flow, Poison)>,
+    results: Vec<ResultEvent>,
+    dead_letters: Vec<DeadLetter>,
+    strange: Vec<(String, String)>,
+    /// The time of the first message of partitions that lost older ones.
+    floor: i64,
+    read: u64,
+}
+
+/// Reads all topics into `data`; tells how many messages there were. Blocks.
+pub(crate) fn read(
+    bootstrap: &str,
+    registry_url: &str,
+    runtime: &tokio::runtime::Handle,
+    ends: &Ends,
+    data: &mut Data,
+) -> Result<u64, AuditError> {
+    note_low(ends, data);
+    let spans: Vec<Span> =
+        [&ends.requests, &ends.results, &ends.dead_letters].into_iter().flatten().copied().collect();
+    let reasons = &data.reasons;
+    let shares = read::in_parallel(
+        read::shares(&spans),
+        || Reader { decoder: Decoder::new(registry_url), runtime: runtime.clone(), reasons },
+        |reader, share| {
+            let (flow, role) = role(share.0.first().map_or("", |span| span.topic));
+            Ok((flow, role, reader.read(bootstrap, share, flow, role)?))
+        },
+    )?;
+    let mut read = 0;
+    for (flow, role, taken) in shares {
+        read += taken.read;
+        put(data, flow, role, taken);
+    }
+    for flow in &mut data.flows {
+        // By place too, so that of several occurrences the first comes first.
+        flow.messages.sort_unstable_by_key(|message| (message.id, message.place));
+        sorted::sort(&mut flow.timeless);
+        flow.dead_letters.sort_unstable_by_key(|letter| (letter.place, letter.offset));
+        sorted::sort(&mut flow.results);
+    }
+    Ok(read)
+}
+
+fn note_low(ends: &Ends, data: &mut Data) {
+    for flow in Flow::ALL {
+        let requests = ends.requests.iter().filter(|span| span.topic == flow.request_topic());
+        let bank = ends
+            .results
+            .iter()
+            .filter(|span| span.topic == Flow::Firmbanking.result_topic());
+        let low = requests
+            .map(|span| ((Source::Request, span.partition), span.low))
+            .chain(bank.map(|span| ((Source::Bank, span.partition), span.low)));
+        data.flow_mut(flow).low = low.collect();
+    }
+}
+
+fn role(topic: &str) -> (Flow, Role) {
+    Flow::ALL
+        .into_iter()
+        .find_map(|flow| {
+            let role = if topic == flow.request_topic() {
+                Role::Request
+            } else if topic == flow.result_topic() {
+                Role::Result
+            } else if topic == flow.dead_letter_topic() {
+                Role::DeadLetter
+            } else {
+                return None;
+            };
+            Some((flow, role))
+        })
+        .unwrap_or((Flow::Recharge, Role::Request))
+}
+
+fn put(data: &mut Data, flow: Flow, role: Role, taken: Taken) {
+    for (flow, messages) in taken.messages {
+        append(&mut data.flow_mut(flow).messages, messages);
+    }
+    for (flow, poison) in taken.poison {
+        data.flow_mut(flow).poison.push(poison);
+    }
+    let flow: &mut FlowData = data.flow_mut(flow);
+    append(&mut flow.timeless, taken.timeless);
+    append(&mut flow.results, taken.results);
+    append(&mut flow.dead_letters, taken.dead_letters);
+    append(&mut flow.strange, taken.strange);
+    match role {
+        Role::Request => {}
+        Role::Result => flow.results_floor = flow.results_floor.max(taken.floor),
+        Role::DeadLetter => flow.dead_letters_floor = flow.dead_letters_floor.max(taken.floor),
+    }
+}
+
+fn append<T>(to: &mut Vec<T>, mut from: Vec<T>) {
+    if to.is_empty() {
+        *to = from;
+    } else {
+        to.append(&mut from);
+    }
+}
+
+/// Reads messages, with schemas of its own.
+struct Reader<'a> {
+    decoder: Decoder,
+    runtime: tokio::runtime::Handle,
+    reasons: &'a Interned,
+}
+
+impl Reader<'_> {
+    fn read(
+        &mut self,
+        bootstrap: &str,
+        share: &Share,
+        flow: Flow,
+        role: Role,
+    ) -> Result<Taken, AuditError> {
+        let mut taken = Taken::default();
+        let lost: Vec<(i32, i64)> = share
+            .0
+            .iter()
+            .filter(|span| span.low > 0)
+            .map(|span| (span.partition, span.low))
+            .collect();
+        read::each(bootstrap, share, |message| {
+            taken.read += 1;
+            if lost.contains(&(message.partition(), message.offset())) {
+                taken.floor = taken.floor.max(at(message));
+            }
+            match role {
+                Role::Request => requests::read(self, flow, message, &mut taken),
+                Role::Result => results::read(self, flow, message, &mut taken),
+                Role::DeadLetter => {
+                    dead_letters::read(self, flow, message, &mut taken);
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(taken)
+    }
+
+    /// Reads a message as its consumer does, with the schema it was written with.
+    fn decode<T: DeserializeOwned>(
+        &mut self,
+        payload: &[u8],
+    ) -> Result<Result<T, Why>, AuditError> {
+        let mut attempts = 0;
+        loop {
+            if let Some(decoded) = self.decoder.decode_cached(payload) {
+                return Ok(decoded);
+            }
+            match self.runtime.block_on(self.decoder.learn_schema_of(payload)) {
+                Ok(()) => {}
+                Err(DecodeError::Poison(why)) => return Ok(Err(why)),
+                Err(error) if attempts >= REGISTRY_ATTEMPTS => {
+                    return Err(AuditError::registry(error));
+                }
+                Err(_) => {
+                    attempts += 1;
+                    std::thread::sleep(std::time::Duration::from_millis(500));
+                }
+            }
+        }
+    }
+}
+
+fn at(message: &BorrowedMessage<'_>) -> i64 {
+    message.timestamp().to_millis().unwrap_or_default()
+}
+
+/// A hash that tells whether two messages have the same bytes, in this process.
+fn hash_of(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(payload);
+    hasher.finish()
+}
+
+/// A UUID as a number; nil where the text is none.
+fn uuid(text: &str) -> u128 {
+    Uuid::try_parse(text).map_or(0, |id| id.as_u128())
+}
+
+/// The messages of a share that concern a consumer.
+fn messages_of(taken: &mut Taken, flow: Flow) -> &mut Vec<Message> {
+    // One consumer for requests, up to three for the banks' results.
+    let place = match taken.messages.iter().position(|(other, _)| *other == flow) {
+        Some(place) => place,
+        None => {
+            taken.messages.push((flow, Vec::new()));
+            taken.messages.len() - 1
+        }
+    };
+    &mut taken.messages[place].1
+}

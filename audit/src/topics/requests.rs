@@ -1,0 +1,109 @@
+//! Requests: what a consumer has to claim, refuse or put aside.
+
+use mypay_schemas::firmbanking::FirmbankingRequest;
+use mypay_schemas::identity::{self, BadId};
+use mypay_schemas::payment::PaymentRequest;
+use mypay_schemas::recharge::RechargeRequest;
+use mypay_schemas::remittance::{Receiver, RemittanceRequest};
+use mypay_schemas::settlement::SettlementRequest;
+use mypay_schemas::{Flow, Request};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use serde::de::DeserializeOwned;
+
+use super::{Reader, Taken, at, hash_of, uuid};
+use crate::data::{Kind, Message, Place, Poison, Source};
+use crate::error::AuditError;
+
+/// The longest correlation id, in bytes; a longer one is garbage.
+const CORRELATION_ID_MAX: usize = 64;
+
+/// Reads a request of a flow.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    flow: Flow,
+    message: &BorrowedMessage<'_>,
+    taken: &mut Taken,
+) -> Result<(), AuditError> {
+    match flow {
+        Flow::Recharge => take::<RechargeRequest>(reader, flow, message, taken, |request| {
+            (uuid(&request.member_id), 0, Kind::Plain)
+        }),
+        Flow::Remittance => take::<RemittanceRequest>(reader, flow, message, taken, |request| {
+            let (receiver, kind) = match &request.receiver {
+                Receiver::MemberReceiver(member) => (uuid(&member.member_id), Kind::ToMember),
+                Receiver::BankReceiver(_) => (0, Kind::ToBank),
+            };
+            (uuid(&request.sender_id), receiver, kind)
+        }),
+        Flow::Payment => take::<PaymentRequest>(reader, flow, message, taken, |request| {
+            (uuid(&request.member_id), uuid(&request.franchise_id), Kind::Plain)
+        }),
+        Flow::Settlement => {
+            take::<SettlementRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
+        }
+        Flow::Firmbanking => {
+            take::<FirmbankingRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
+        }
+    }
+}
+
+fn take<R: Request + DeserializeOwned>(
+    reader: &mut Reader<'_>,
+    flow: Flow,
+    message: &BorrowedMessage<'_>,
+    taken: &mut Taken,
+    parties: impl Fn(&R) -> (u128, u128, Kind),
+) -> Result<(), AuditError> {
+    let payload = message.payload().unwrap_or_default();
+    let bytes = hash_of(payload);
+    let place = Place {
+        source: Source::Request,
+        partition: message.partition(),
+        offset: message.offset(),
+    };
+    let mut poison = |reason| {
+        let poison = Poison { place, bytes, at: at(message), reason };
+        taken.poison.push((flow, poison));
+    };
+    let request = match reader.decode::<R>(payload)? {
+        Ok(request) => request,
+        Err(why) => {
+            poison(reader.reasons.code(why.code()));
+            return Ok(());
+        }
+    };
+    // The order of the consumer's own rules: which one a message breaks first
+    // is the reason that its dead letter gives.
+    let parsed = identity::parse(request.message_id());
+    if parsed == Err(BadId::NotUuid) {
+        poison(reader.reasons.code("bad_message_id"));
+        return Ok(());
+    }
+    if is_bad_correlation(request.correlation_id()) {
+        poison(reader.reasons.code("bad_correlation_id"));
+        return Ok(());
+    }
+    let (payer, payee, kind) = parties(&request);
+    let claimed = Message {
+        id: parsed.map_or_else(|_| uuid(request.message_id()), |id| id.as_u128()),
+        content: u128::from_be_bytes(request.content_hash()),
+        payer,
+        payee,
+        amount: request.amount().unwrap_or_default(),
+        at: at(message),
+        place,
+        bytes,
+        kind,
+    };
+    if parsed.is_err() {
+        taken.timeless.push(claimed);
+    } else {
+        super::messages_of(taken, flow).push(claimed);
+    }
+    Ok(())
+}
+
+/// Whether a correlation id is garbage.
+pub(crate) fn is_bad_correlation(correlation_id: &str) -> bool {
+    correlation_id.len() > CORRELATION_ID_MAX || correlation_id.contains(char::is_control)
+}

@@ -1,0 +1,157 @@
+//! What a bank's answer code means: data, not code.
+
+mod parse;
+mod reason;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+pub use parse::ClassTableError;
+pub use reason::Reason;
+
+use crate::rest_window::RestWindow;
+
+/// The table of the release, `answer_codes.yaml`.
+const EMBEDDED: &str = include_str!("../answer_codes.yaml");
+
+/// What an answer code says about the transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The money has moved.
+    Done,
+    /// The money has not moved and will not under this number.
+    Refused(Reason),
+    /// The bank has it and has not decided.
+    InProgress,
+    /// The bank knows no such transaction (an answer to an inquiry).
+    NotFound,
+}
+
+/// One bank: its rules and its codes.
+#[derive(Debug, Clone)]
+pub struct Bank {
+    /// Three digits.
+    pub bank_code: String,
+    /// For people.
+    pub name: String,
+    /// Whether "no such transaction", after the settling time, may be believed.
+    pub no_such_transaction_is_trustworthy: bool,
+    /// How long after a command "no such transaction" may still become "done".
+    pub settling_time: Duration,
+    /// How long after a command the bank answers inquiries about it.
+    pub inquiry_lapse: Duration,
+    /// When the bank rests.
+    pub rest_window: RestWindow,
+    /// Won for each executed command.
+    pub fee: i64,
+    /// How long to wait for the answer to a transfer.
+    pub transfer_timeout: Duration,
+    /// How long to wait for the answer to anything else.
+    pub inquiry_timeout: Duration,
+    /// In the order of the file.
+    codes: Vec<(String, Class)>,
+    by_code: HashMap<String, Class>,
+}
+
+impl Bank {
+    /// The class of an answer code. **`None` is unknown**, never "refused".
+    pub fn classify(&self, code: &str) -> Option<Class> {
+        self.by_code.get(code).copied()
+    }
+
+    /// The first code that this bank has for a class.
+    pub fn code_for(&self, class: Class) -> Option<&str> {
+        self.codes
+            .iter()
+            .find(|(_, this)| *this == class)
+            .map(|(code, _)| code.as_str())
+    }
+}
+
+/// All contracted banks by code.
+#[derive(Debug, Clone)]
+pub struct ClassTable {
+    banks: BTreeMap<String, Bank>,
+}
+
+impl ClassTable {
+    /// The table that was built in.
+    pub fn embedded() -> Self {
+        Self::parse(EMBEDDED).expect("the built-in table is parsed by this crate's tests")
+    }
+
+    /// A table from a file, in place of the built-in one.
+    pub fn from_path(path: &Path) -> Result<Self, ClassTableError> {
+        let yaml = std::fs::read_to_string(path).map_err(|source| ClassTableError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&yaml)
+    }
+
+    /// A table from YAML text.
+    pub fn parse(yaml: &str) -> Result<Self, ClassTableError> {
+        parse::parse(yaml).map(|banks| Self { banks })
+    }
+
+    /// The rules of a bank; `None`: we have no contract with it.
+    pub fn bank(&self, bank_code: &str) -> Option<&Bank> {
+        self.banks.get(bank_code)
+    }
+
+    /// All banks, by code.
+    pub fn banks(&self) -> impl Iterator<Item = &Bank> {
+        self.banks.values()
+    }
+
+    /// The class of a code at a bank. **`None` is unknown.**
+    pub fn classify(&self, bank_code: &str, code: &str) -> Option<Class> {
+        self.bank(bank_code)?.classify(code)
+    }
+
+    /// The same table with other times or fees, for tests that cannot wait.
+    pub fn adjusted(mut self, adjust: impl FnMut(&mut Bank)) -> Self {
+        self.banks.values_mut().for_each(adjust);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_code_means_other_things_at_other_banks() {
+        let table = ClassTable::embedded();
+        let stolen = Class::Refused(Reason::StolenAccount);
+        assert_eq!(table.classify("004", "0011"), Some(Class::InProgress));
+        assert_eq!(table.classify("020", "0011"), Some(stolen));
+        assert_eq!(table.classify("004", "0419"), Some(stolen));
+        assert_eq!(table.classify("088", "0419"), Some(Class::InProgress));
+        assert_eq!(table.classify("088", "0412"), Some(Class::NotFound));
+    }
+
+    #[test]
+    fn a_code_that_is_not_in_the_table_is_unknown() {
+        let table = ClassTable::embedded();
+        assert_eq!(table.classify("004", "9999"), None);
+        assert_eq!(table.classify("004", ""), None);
+        assert_eq!(table.classify("999", "0000"), None);
+    }
+
+    #[test]
+    fn each_bank_has_a_code_for_whatever_can_happen() {
+        for bank in ClassTable::embedded().banks() {
+            let refusals = Reason::ALL.into_iter().map(Class::Refused);
+            let classes = [Class::Done, Class::InProgress, Class::NotFound];
+            for class in refusals.chain(classes) {
+                assert!(
+                    bank.code_for(class).is_some(),
+                    "{} has no code for {class:?}",
+                    bank.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a bank's answer means to the flow that asked for it.
+//!
+//! The flows that wait for a bank (recharge, remittance, settlement) also read
+//! `my.firmbanking.result`. Each takes its own by the purpose; to the others a
+//! result does not concern them, and they claim nothing.
+
+use mypay_idempotency::queue_log::Outcome;
+use mypay_idempotency::transaction::Event;
+use mypay_schemas::decoder::{Decoder, Poison};
+use mypay_schemas::encoders::{Encoders, EncodersError};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest, FirmbankingResult};
+use mypay_schemas::identity::derive;
+use mypay_schemas::{Flow, ResultStatus};
+use uuid::Uuid;
+
+use crate::runtime::handler::{Arrived, Identity};
+
+/// The topic of the banks' results.
+pub const TOPIC: &str = Flow::Firmbanking.result_topic();
+
+/// Identifies a bank's result.
+pub fn identity(result: &FirmbankingResult) -> Identity<'_> {
+    let mut content_hash = [0; 16];
+    // The id is derived from the request's, and the rest follows from it but
+    // for the outcome: two outcomes under one id must not pass for one.
+    let outcome = format!("{} {:?} {:?}", result.request_id, result.status, result.reason);
+    content_hash.copy_from_slice(derive(Uuid::nil(), &outcome).as_bytes());
+    Identity {
+        message_id: &result.message_id,
+        correlation_id: &result.correlation_id,
+        content_hash,
+    }
+}
+
+/// The id of the command that a request asked for, by the result that tells of it.
+pub fn command_id(result: &FirmbankingResult) -> Option<Uuid> {
+    Uuid::try_parse(&result.request_id).ok()
+}
+
+/// Identifies a request.
+pub fn identity_of<R: mypay_schemas::Request>(request: &R) -> Identity<'_> {
+    Identity {
+        message_id: request.message_id(),
+        correlation_id: request.correlation_id(),
+        content_hash: request.content_hash(),
+    }
+}
+
+/// Reads a flow's message: its own request, or its own bank results.
+#[allow(clippy::type_complexity)]
+pub fn decode<R, M>(
+    decoder: &Decoder,
+    topic: &str,
+    payload: &[u8],
+    purpose: &str,
+    request: fn(R) -> M,
+    bank: fn(FirmbankingResult) -> M,
+) -> Option<Result<Option<M>, Poison>>
+where
+    R: serde::de::DeserializeOwned,
+{
+    if topic == TOPIC {
+        let result = decoder.decode_cached::<FirmbankingResult>(payload)?;
+        return Some(result.map(|result| (result.purpose == purpose).then(|| bank(result))));
+    }
+    Some(decoder.decode_cached::<R>(payload)?.map(|decoded| Some(request(decoded))))
+}
+
+/// What `queue_log` keeps of an outcome, as the flow's own type.
+pub fn kept<T: serde::de::DeserializeOwned>(outcome: &Outcome) -> Option<T> {
+    serde_json::from_value(outcome.result.clone()?).ok()
+}
+
+/// Whether the bank did it; else the reason why not.
+pub fn verdict(result: &FirmbankingResult) -> Result<(), &str> {
+    match result.status {
+        ResultStatus::Completed => Ok(()),
+        ResultStatus::Rejected => Err(result.reason.as_deref().unwrap_or("refused_by_bank")),
+    }
+}
+
+/// The id of the command that a request brings about.
+pub fn id_of_command(request: Uuid) -> Uuid {
+    derive(request, "firmbanking")
+}
+
+/// A command to a bank, as an event of the request that brings it about.
+pub struct Command<'a> {
+    /// The purpose, which is the flow's.
+    pub purpose: &'static str,
+    /// The command's id.
+    pub id: Uuid,
+    /// The request that it is for.
+    pub origin_id: &'a str,
+    /// Copied from the request.
+    pub correlation_id: &'a str,
+    /// The account to debit.
+    pub from: BankAccount,
+    /// The account to credit.
+    pub to: BankAccount,
+    /// Whose account `to` must be.
+    pub to_holder_name: Option<String>,
+    /// Whole won.
+    pub amount: i64,
+    /// The request's instant, milliseconds since the epoch.
+    pub requested_at: i64,
+}
+
+impl Command<'_> {
+    /// The event.
+    pub fn event(self, encoders: &Encoders, traceparent: Option<&String>) -> Result<Event, EncodersError> {
+        let topic = Flow::Firmbanking.request_topic();
+        let record = FirmbankingRequest {
+            message_id: self.id.to_string(),
+            correlation_id: self.correlation_id.to_string(),
+            requested_at: self.requested_at,
+            purpose: self.purpose.to_string(),
+            from: self.from,
+            to: self.to,
+            amount: self.amount,
+            to_holder_name: self.to_holder_name,
+            causation_id: Some(self.origin_id.to_string()),
+        };
+        Ok(Event {
+            topic,
+            key: record.message_id.clone().into_bytes(),
+            payload: encoders.encode(topic, &record)?,
+            traceparent: traceparent.cloned(),
+            headers: Vec::new(),
+        })
+    }
+}
+
+/// What every result event has in common.
+pub struct ResultHead {
+    /// Derived from the request's id.
+    pub message_id: String,
+    /// The outcome.
+    pub status: ResultStatus,
+    /// Reason code of a rejection.
+    pub reason: Option<String>,
+    /// Milliseconds since the epoch.
+    pub occurred_at: i64,
+}
+
+impl ResultHead {
+    /// The head of the result of a request; `None` while a bank has yet to answer.
+    pub fn of(request_id: &str, outcome: &Outcome) -> Option<Self> {
+        let status = match outcome.success? {
+            true => ResultStatus::Completed,
+            false => ResultStatus::Rejected,
+        };
+        Some(Self {
+            message_id: result_id(request_id).to_string(),
+            status,
+            reason: outcome.reason.clone(),
+            occurred_at: outcome.at.timestamp_millis(),
+        })
+    }
+}
+
+/// The id of a request's result.
+pub fn result_id(request_id: &str) -> Uuid {
+    match mypay_schemas::identity::parse(request_id) {
+        Ok(id) => derive(id, "result"),
+        // An id that carries no time is rejected, yet gets its answer.
+        Err(_) => derive(Uuid::nil(), request_id),
+    }
+}
+
+/// An event on a result topic, with the key and the trace of its cause.
+pub fn event<M, T: serde::Serialize>(
+    encoders: &Encoders,
+    topic: &'static str,
+    key: &str,
+    arrived: &Arrived<M>,
+    record: &T,
+) -> Result<Event, EncodersError> {
+    Ok(Event {
+        topic,
+        key: key.as_bytes().to_vec(),
+        payload: encoders.encode(topic, record)?,
+        traceparent: arrived.traceparent.clone(),
+        headers: Vec::new(),
+    })
+}

@@ -1,0 +1,252 @@
+//! Firmbanking: `my.firmbanking.request` into the table of commands.
+//!
+//! The consumer only takes commands in, by the same batch rules as all others.
+//! The calls are made from the table by the workers (see [`crate::worker`]), so
+//! that a slow bank holds up no partition; they also send the result on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use mypay_decide::firmbanking::{self, Command, Origin};
+use mypay_decide::limits::korean_day;
+use mypay_idempotency::queue_log::Outcome;
+use mypay_idempotency::transaction::Event;
+use mypay_ledger::WriteError;
+use mypay_schemas::decoder::{Decoder, Poison};
+use mypay_schemas::encoders::{Encoders, EncodersError};
+use mypay_schemas::firmbanking::{
+    BankAccount, FirmbankingRequest, FirmbankingResult, PURPOSE_RECHARGE, PURPOSE_REMITTANCE,
+    PURPOSE_SETTLEMENT,
+};
+use mypay_schemas::{Flow, Request};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::bank_result::{self, ResultHead};
+use crate::contracts::Contracts;
+use crate::runtime::handler::{Arrived, Handler, Identity};
+
+/// The longest purpose that a rejection repeats, in characters.
+const PURPOSE_SHOWN: usize = 40;
+
+/// The firmbanking consumer.
+pub struct Firmbanking {
+    /// Writes its events.
+    pub encoders: Arc<Encoders>,
+}
+
+/// What a batch loads and changes.
+pub struct State {
+    contracts: Contracts,
+    origins: HashMap<Uuid, (Uuid, Origin)>,
+    taken: Vec<Taken>,
+}
+
+struct Taken {
+    firmbanking_id: Uuid,
+    origin_id: Option<Uuid>,
+    correlation_id: String,
+    purpose: String,
+    command: Command,
+    to_holder_name: Option<String>,
+    amount: i64,
+    traceparent: Option<String>,
+}
+
+impl Handler for Firmbanking {
+    type Message = FirmbankingRequest;
+    type State = State;
+
+    const FLOW: Flow = Flow::Firmbanking;
+
+    fn decode(
+        decoder: &Decoder,
+        _topic: &str,
+        payload: &[u8],
+    ) -> Option<Result<Option<FirmbankingRequest>, Poison>> {
+        Some(decoder.decode_cached(payload)?.map(Some))
+    }
+
+    fn identity(request: &FirmbankingRequest) -> Identity<'_> {
+        bank_result::identity_of(request)
+    }
+
+    fn key(request: &FirmbankingRequest) -> &str {
+        request.key()
+    }
+
+    async fn load(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[&Arrived<FirmbankingRequest>],
+        at: DateTime<Utc>,
+        _lock: bool,
+    ) -> Result<State, sqlx::Error> {
+        let reserved: Vec<Uuid> = batch
+            .iter()
+            .filter(|arrived| firmbanking::is_reserved(&arrived.message.purpose))
+            .map(|arrived| arrived.id)
+            .collect();
+        Ok(State {
+            contracts: Contracts::load(connection, korean_day(at)).await?,
+            origins: origins(connection, &reserved).await?,
+            taken: Vec::new(),
+        })
+    }
+
+    fn decide(
+        &self,
+        state: &mut State,
+        arrived: &Arrived<FirmbankingRequest>,
+        at: DateTime<Utc>,
+    ) -> Outcome {
+        let request = &arrived.message;
+        let origin = state.origins.get(&arrived.id);
+        let contracts = &state.contracts;
+        let decided = firmbanking::decide(
+            request,
+            origin.map(|(_, origin)| origin),
+            |bank_code| contracts.of(bank_code),
+        );
+        match decided {
+            Ok(command) => {
+                state.taken.push(Taken {
+                    firmbanking_id: arrived.id,
+                    origin_id: origin.map(|(id, _)| *id),
+                    correlation_id: request.correlation_id.clone(),
+                    purpose: request.purpose.clone(),
+                    command,
+                    to_holder_name: request.to_holder_name.clone(),
+                    amount: request.amount,
+                    traceparent: arrived.traceparent.clone(),
+                });
+                Outcome::processing(at)
+            }
+            Err(reason) => Outcome::rejected(reason.code(), at),
+        }
+    }
+
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        state: State,
+        at: DateTime<Utc>,
+    ) -> Result<(), WriteError> {
+        insert(connection, &state.taken, at).await?;
+        Ok(())
+    }
+
+    fn events(
+        &self,
+        arrived: &Arrived<FirmbankingRequest>,
+        outcome: &Outcome,
+    ) -> Result<Vec<Event>, EncodersError> {
+        let request = &arrived.message;
+        // A command that was taken in has its result from the worker, through
+        // the outbox; only one that was not is answered here.
+        if outcome.success != Some(false) || outcome.result.is_some() {
+            return Ok(Vec::new());
+        }
+        let Some(head) = ResultHead::of(&request.message_id, outcome) else {
+            return Ok(Vec::new());
+        };
+        let record = FirmbankingResult {
+            message_id: head.message_id,
+            request_id: request.message_id.clone(),
+            correlation_id: request.correlation_id.clone(),
+            status: head.status,
+            reason: head.reason,
+            occurred_at: head.occurred_at,
+            purpose: request.purpose.chars().take(PURPOSE_SHOWN).collect(),
+            origin_id: request.causation_id.as_ref().map(|id| id.chars().take(36).collect()),
+            amount: request.amount,
+            bank_code: request.from.bank_code.chars().take(3).collect(),
+            business_date: None,
+            transaction_number: None,
+            fee: 0,
+            causation_id: Some(request.message_id.clone()),
+        };
+        let topic = Flow::Firmbanking.result_topic();
+        Ok(vec![bank_result::event(&self.encoders, topic, &request.message_id, arrived, &record)?])
+    }
+}
+
+/// The requests of other flows that stand behind commands, by the command's id.
+async fn origins(
+    connection: &mut PgConnection,
+    commands: &[Uuid],
+) -> Result<HashMap<Uuid, (Uuid, Origin)>, sqlx::Error> {
+    if commands.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "SELECT r.firmbanking_id, r.recharge_id, 1, r.amount, r.from_bank, r.from_account
+           FROM unnest($1::uuid[]) AS c(id)
+           JOIN recharge.recharge r ON r.firmbanking_id = c.id
+          UNION ALL
+         SELECT p.firmbanking_id, p.remittance_id, 2, p.amount, p.to_bank, p.to_account
+           FROM unnest($1::uuid[]) AS c(id)
+           JOIN remittance.payout p ON p.firmbanking_id = c.id
+          UNION ALL
+         SELECT s.firmbanking_id, s.payout_id, 3, s.net, s.to_bank, s.to_account
+           FROM unnest($1::uuid[]) AS c(id)
+           JOIN settlement.payout s ON s.firmbanking_id = c.id",
+    )
+    .bind(commands)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let origin = Origin {
+                purpose: match row.try_get::<i32, _>(2)? {
+                    1 => PURPOSE_RECHARGE,
+                    2 => PURPOSE_REMITTANCE,
+                    _ => PURPOSE_SETTLEMENT,
+                },
+                amount: row.try_get(3)?,
+                account: BankAccount {
+                    bank_code: row.try_get(4)?,
+                    account_number: row.try_get(5)?,
+                },
+            };
+            Ok((row.try_get(0)?, (row.try_get(1)?, origin)))
+        })
+        .collect()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    taken: &[Taken],
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO banking.firmbanking
+                (firmbanking_id, origin_id, correlation_id, purpose, from_bank, from_account,
+                 to_bank, to_account, to_holder_name, amount, traceparent, holder_checked,
+                 due_at, created_at, changed_at)
+         SELECT t.*, t.holder IS NULL, $12, $12, $12
+           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                       $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+                AS t(id, origin, correlation, purpose, from_bank, from_account, to_bank, to_account,
+                     holder, amount, traceparent)",
+    )
+    .bind(taken.iter().map(|taken| taken.firmbanking_id).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| taken.origin_id).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.correlation_id).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.purpose).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.command.from.bank_code).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.command.from.account_number).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.command.to.bank_code).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| &*taken.command.to.account_number).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| taken.to_holder_name.as_deref()).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| taken.amount).collect::<Vec<_>>())
+    .bind(taken.iter().map(|taken| taken.traceparent.as_deref()).collect::<Vec<_>>())
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

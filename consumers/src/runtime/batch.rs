@@ -1,0 +1,399 @@
+//! The database stage: fence, claim, load, decide, write, commit.
+//!
+//! A batch is one PostgreSQL commit: the claims on its messages, what they
+//! change, and their outcomes. There is no instant at which one is there
+//! without the others.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::panic::AssertUnwindSafe;
+
+use chrono::{DateTime, Utc};
+use mypay_decide::Reason;
+use mypay_idempotency::horizon::{Beyond, Horizon};
+use mypay_idempotency::lane::{self, Before, Counts, Lane};
+use mypay_idempotency::queue_log::{self, Claim, Known, Outcome, Status};
+use mypay_idempotency::transaction::Event;
+use mypay_idempotency::{is_transient, parked};
+use mypay_ledger::WriteError;
+use mypay_schemas::ContentHash;
+use mypay_schemas::encoders::EncodersError;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::dead_letter::{Place, Why, dead_letter};
+use super::handler::{Arrived, Handler};
+use super::intake::Arrival;
+use super::recent::Recent;
+
+/// How a batch is attempted.
+#[derive(Debug, Clone, Default)]
+pub struct Mode {
+    /// Look every id up first: the claim met ids that are known already.
+    pub careful: bool,
+    /// Lock the accounts while loading: one changed under the last attempt.
+    pub locked: bool,
+    /// The one message of the batch is beyond our code: a dead letter.
+    pub defect: Option<String>,
+}
+
+/// Why an attempt had no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// Another process has the lane.
+    #[error("another process has taken the lane over")]
+    Fenced,
+    /// To be tried again at once, in another way.
+    #[error("to be done again")]
+    Again(Mode),
+    /// To be tried again when the database is back.
+    #[error("the database: {0}")]
+    Transient(sqlx::Error),
+    /// Our own code or data are wrong; trying again changes nothing.
+    #[error("{0}")]
+    Defect(String),
+}
+
+impl From<sqlx::Error> for AttemptError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) {
+            AttemptError::Transient(error)
+        } else {
+            AttemptError::Defect(error.to_string())
+        }
+    }
+}
+
+impl From<EncodersError> for AttemptError {
+    fn from(error: EncodersError) -> Self {
+        AttemptError::Defect(error.to_string())
+    }
+}
+
+/// The lane of a batch, under its epoch.
+pub struct Fence<'a> {
+    /// The lane.
+    pub lane: &'a Lane,
+    /// The epoch that this process raised it to.
+    pub epoch: i64,
+    /// What is known to be in Kafka.
+    pub emitted: i64,
+}
+
+/// What is to become of a message.
+enum Fate {
+    /// Handled now.
+    Fresh,
+    /// Handled before, at this very offset: its events are made again.
+    Again(Outcome),
+    /// Known from another offset, or its events are in Kafka already.
+    Nothing,
+    /// Known from another offset.
+    Duplicate,
+    /// To the dead letters.
+    Dead(Why),
+    /// Rejected without a claim.
+    Unclaimable(Reason),
+}
+
+/// Attempts a batch; gives its events, in the order of the offsets.
+pub async fn attempt<H: Handler>(
+    handler: &H,
+    pool: &PgPool,
+    horizon: &Horizon,
+    fence: &Fence<'_>,
+    batch: &[Arrival<H::Message>],
+    recent: &Recent,
+    mode: &Mode,
+) -> Result<Vec<Event>, AttemptError> {
+    let Some(last) = batch.last() else {
+        return Ok(Vec::new());
+    };
+    let mut transaction = pool.begin().await?;
+    let before = lane::advance(
+        &mut transaction,
+        fence.lane,
+        fence.epoch,
+        last.offset() + 1,
+        fence.emitted,
+    )
+    .await?
+    .ok_or(AttemptError::Fenced)?;
+    let at = before.at;
+    let fates = fates::<H>(&mut transaction, fence.lane, horizon, &before, batch, recent, mode).await?;
+    let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
+    let mut outcomes = Vec::new();
+    if !fresh.is_empty() {
+        let mut state = handler.load(&mut transaction, &fresh, at, mode.locked).await?;
+        outcomes = decide(handler, &mut state, &fresh, at)?;
+        claim(&mut transaction, fence.lane, &fresh, &outcomes, mode).await?;
+        write(handler, &mut transaction, state, at, mode).await?;
+    }
+    park::<H>(&mut transaction, fence.lane, batch, mode, at).await?;
+    let counts = counts(batch, &fates, before.next_offset);
+    if counts.handled + counts.duplicates + counts.dead_letters > 0 {
+        lane::count(&mut transaction, fence.lane, counts).await?;
+    }
+    let events = events(handler, fence.lane, batch, fates, outcomes)?;
+    transaction.commit().await?;
+    Ok(events)
+}
+
+fn fresh<'a, M>(
+    batch: &'a [Arrival<M>],
+    fates: &'a [Fate],
+) -> impl Iterator<Item = &'a Arrived<M>> {
+    batch.iter().zip(fates).filter_map(|(arrival, fate)| match (arrival, fate) {
+        (Arrival::Request(arrived), Fate::Fresh) => Some(&**arrived),
+        _ => None,
+    })
+}
+
+/// Finds out which messages are new, which are known, and which can never work.
+async fn fates<H: Handler>(
+    connection: &mut PgConnection,
+    lane: &Lane,
+    horizon: &Horizon,
+    before: &Before,
+    batch: &[Arrival<H::Message>],
+    recent: &Recent,
+    mode: &Mode,
+) -> Result<Vec<Fate>, AttemptError> {
+    let suspects: Vec<Uuid> = batch
+        .iter()
+        .filter_map(|arrival| match arrival {
+            Arrival::Request(arrived) => Some(arrived),
+            _ => None,
+        })
+        .filter(|arrived| {
+            mode.careful || arrived.offset < before.next_offset || recent.contains(&arrived.id)
+        })
+        .map(|arrived| arrived.id)
+        .collect();
+    let known = queue_log::known(connection, lane.consumer, &suspects).await?;
+    let parked = parked::all(connection, lane.consumer).await?;
+    let mut first_in_batch: HashMap<Uuid, ContentHash> = HashMap::with_capacity(batch.len());
+    Ok(batch
+        .iter()
+        .map(|arrival| match arrival {
+            Arrival::Dead { why, .. } => Fate::Dead(why.clone()),
+            Arrival::Foreign { .. } => Fate::Nothing,
+            Arrival::Unclaimable { reason, .. } => Fate::Unclaimable(*reason),
+            Arrival::Request(arrived) => {
+                if let Err(beyond) = horizon.check(arrived.id, before.at) {
+                    return Fate::Unclaimable(match beyond {
+                        Beyond::Past => Reason::PastHorizon,
+                        Beyond::Future => Reason::IdFromTheFuture,
+                    });
+                }
+                match first_in_batch.entry(arrived.id) {
+                    Entry::Occupied(first) => return repeated(*first.get(), arrived.content_hash),
+                    Entry::Vacant(place) => place.insert(arrived.content_hash),
+                };
+                let fate = match known.get(&arrived.id) {
+                    Some(known) => seen_before(known, arrived, lane, before),
+                    None => Fate::Fresh,
+                };
+                match fate {
+                    Fate::Fresh if parked.contains(H::key(&arrived.message)) => Fate::Dead(Why {
+                        reason: "parked_behind",
+                        detail: "an earlier message of this key awaits a redrive".to_string(),
+                    }),
+                    Fate::Fresh => match &mode.defect {
+                        Some(detail) => Fate::Dead(Why { reason: "defect", detail: detail.clone() }),
+                        None => Fate::Fresh,
+                    },
+                    other => other,
+                }
+            }
+        })
+        .collect())
+}
+
+fn repeated(first: ContentHash, again: ContentHash) -> Fate {
+    if first == again { Fate::Duplicate } else { conflict() }
+}
+
+fn conflict() -> Fate {
+    Fate::Dead(Why {
+        reason: "id_conflict",
+        detail: "this id was used before with other content; give a new request a new id".to_string(),
+    })
+}
+
+fn seen_before<M>(known: &Known, arrived: &Arrived<M>, lane: &Lane, before: &Before) -> Fate {
+    if known.content_hash != arrived.content_hash {
+        return conflict();
+    }
+    if known.status == Status::Waiting {
+        return Fate::Fresh;
+    }
+    let here = known.place.as_ref().is_some_and(|(topic, partition, offset)| {
+        *topic == lane.topic && *partition == lane.partition && *offset == arrived.offset
+    });
+    if !here {
+        Fate::Duplicate
+    } else if arrived.offset < before.emitted_offset {
+        // Somebody has set the group's offsets back; what Kafka has, it keeps.
+        Fate::Nothing
+    } else {
+        Fate::Again(known.outcome.clone())
+    }
+}
+
+/// Decides on each message. A panic is a defect of ours, not the end of the
+/// process: it would come back with the message, for ever.
+fn decide<H: Handler>(
+    handler: &H,
+    state: &mut H::State,
+    fresh: &[&Arrived<H::Message>],
+    at: DateTime<Utc>,
+) -> Result<Vec<Outcome>, AttemptError> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| {
+        fresh
+            .iter()
+            .map(|arrived| handler.decide(state, arrived, at))
+            .collect()
+    }))
+    .map_err(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic");
+        AttemptError::Defect(format!("deciding panicked: {what}"))
+    })
+}
+
+async fn claim<M>(
+    connection: &mut PgConnection,
+    lane: &Lane,
+    fresh: &[&Arrived<M>],
+    outcomes: &[Outcome],
+    mode: &Mode,
+) -> Result<(), AttemptError> {
+    let claims: Vec<Claim> = fresh
+        .iter()
+        .zip(outcomes)
+        .map(|(arrived, outcome)| Claim {
+            message_id: arrived.id,
+            content_hash: arrived.content_hash,
+            offset: arrived.offset,
+            created_at: arrived.created_at,
+            outcome: outcome.clone(),
+        })
+        .collect();
+    let claimed =
+        queue_log::claim(connection, lane.consumer, &lane.topic, lane.partition, &claims).await?;
+    if claimed < claims.len() as u64 {
+        // Known from further back, or another lane has just taken one: both are
+        // found by looking, and the second attempt looks at every id.
+        return Err(AttemptError::Again(Mode { careful: true, ..mode.clone() }));
+    }
+    Ok(())
+}
+
+async fn write<H: Handler>(
+    handler: &H,
+    connection: &mut PgConnection,
+    state: H::State,
+    at: DateTime<Utc>,
+    mode: &Mode,
+) -> Result<(), AttemptError> {
+    match handler.write(connection, state, at).await {
+        Ok(()) => Ok(()),
+        Err(WriteError::Shortfall) if !mode.locked => {
+            Err(AttemptError::Again(Mode { locked: true, ..mode.clone() }))
+        }
+        Err(WriteError::Shortfall) => Err(AttemptError::Defect(
+            "an account did not bear its change though it was locked".to_string(),
+        )),
+        Err(WriteError::Database(error)) => Err(error.into()),
+    }
+}
+
+async fn park<H: Handler>(
+    connection: &mut PgConnection,
+    lane: &Lane,
+    batch: &[Arrival<H::Message>],
+    mode: &Mode,
+    at: DateTime<Utc>,
+) -> Result<(), AttemptError> {
+    if let (Some(detail), [Arrival::Request(arrived)]) = (&mode.defect, batch) {
+        // PostgreSQL's text cannot hold a zero byte.
+        let key = H::key(&arrived.message).replace('\0', "");
+        let message = (arrived.id, arrived.offset);
+        parked::park(connection, lane, &key, message, detail, at).await?;
+    }
+    Ok(())
+}
+
+fn counts<M>(batch: &[Arrival<M>], fates: &[Fate], next_offset: i64) -> Counts {
+    let mut counts = Counts::default();
+    for (arrival, fate) in batch.iter().zip(fates) {
+        // What comes again after a crash was counted the first time.
+        if arrival.offset() < next_offset {
+            continue;
+        }
+        match fate {
+            Fate::Fresh | Fate::Unclaimable(_) => counts.handled += 1,
+            Fate::Duplicate => counts.duplicates += 1,
+            Fate::Dead(_) => counts.dead_letters += 1,
+            Fate::Again(_) | Fate::Nothing => {}
+        }
+    }
+    counts
+}
+
+fn events<H: Handler>(
+    handler: &H,
+    lane: &Lane,
+    batch: &[Arrival<H::Message>],
+    fates: Vec<Fate>,
+    outcomes: Vec<Outcome>,
+) -> Result<Vec<Event>, AttemptError> {
+    let mut outcomes = outcomes.into_iter();
+    let mut events = Vec::with_capacity(batch.len());
+    for (arrival, fate) in batch.iter().zip(fates) {
+        let (arrived, raw) = match arrival {
+            Arrival::Request(arrived) | Arrival::Unclaimable { arrived, .. } => {
+                (Some(&**arrived), Some(&arrived.raw))
+            }
+            Arrival::Dead { raw, .. } => (None, Some(raw)),
+            Arrival::Foreign { .. } => (None, None),
+        };
+        let outcome = match fate {
+            Fate::Nothing | Fate::Duplicate => continue,
+            Fate::Fresh => outcomes.next(),
+            Fate::Again(outcome) => Some(outcome),
+            // No row keeps the instant, so it is the message's own: the same
+            // event again after a crash must have the same.
+            Fate::Unclaimable(reason) => {
+                arrived.map(|arrived| Outcome::rejected(reason.code(), arrived.created_at))
+            }
+            Fate::Dead(why) => {
+                let place = Place {
+                    topic: &lane.topic,
+                    partition: lane.partition,
+                    offset: arrival.offset(),
+                };
+                events.extend(raw.map(|raw| dead_letter(H::FLOW, place, raw, &why)));
+                continue;
+            }
+        };
+        if let (Some(arrived), Some(outcome)) = (arrived, outcome) {
+            events.extend(handler.events(arrived, &outcome)?);
+        }
+    }
+    Ok(events)
+}
+
+/// Remembers a batch's ids for the lane's next batches.
+pub fn remember<M>(recent: &mut Recent, batch: &[Arrival<M>]) {
+    for arrival in batch {
+        if let Arrival::Request(arrived) = arrival {
+            recent.insert(arrived.id);
+        }
+    }
+}
+

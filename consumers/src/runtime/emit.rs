@@ -1,0 +1,221 @@
+//! The emit stage: results and input offsets in one Kafka transaction.
+//!
+//! All batches that wait are merged into one transaction: after a commit the
+//! next transaction of the same producer is held up for 20 to 100 ms, so under
+//! load few and large ones are cheaper. Several producers take turns, so that
+//! at low load none of them is met while it is still held up. Transactions are
+//! ended one after the other, in the order of the batches: were a later one of
+//! a lane committed first, a crash would lose the results of the earlier one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use mypay_idempotency::transaction::{Event, TransactionalProducer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::intake::{Assignment, LaneKey};
+
+/// How many producers take turns.
+pub const PRODUCERS: usize = 3;
+/// How many events one transaction carries at the most, give or take a batch.
+const EVENTS_AT_MOST: usize = 40_000;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A batch that the database has committed.
+pub struct Emission {
+    /// The assignment that it was fetched under.
+    pub assignment: Arc<Assignment>,
+    /// Its lane.
+    pub lane: LaneKey,
+    /// The offset after its last message.
+    pub next_offset: i64,
+    /// Its events.
+    pub events: Vec<Event>,
+    /// Moved to `next_offset` when the events are in Kafka.
+    pub emitted: Arc<AtomicI64>,
+}
+
+/// How many emissions are under way: a revocation waits for them.
+#[derive(Default)]
+pub struct UnderWay(AtomicUsize);
+
+impl UnderWay {
+    /// Whether nothing is being sent.
+    pub fn is_idle(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// Sends emissions until the channel closes. Blocks its thread.
+pub struct Emitter<C: ConsumerContext + 'static> {
+    /// The brokers.
+    pub bootstrap: String,
+    /// The stable name that the transactional ids begin with.
+    pub name: String,
+    /// The consumer, asked for committed offsets when in doubt.
+    pub consumer: Arc<BaseConsumer<C>>,
+    /// How many emissions are under way.
+    pub under_way: Arc<UnderWay>,
+}
+
+impl<C: ConsumerContext + 'static> Emitter<C> {
+    /// Runs the stage.
+    pub fn run(&self, mut queue: mpsc::Receiver<Emission>) {
+        let mut producers: Vec<Option<TransactionalProducer>> =
+            (0..PRODUCERS).map(|turn| self.connect(turn)).collect();
+        let mut turn = 0;
+        while let Some(first) = queue.blocking_recv() {
+            self.under_way.0.store(1, Ordering::Release);
+            let emissions = gather(first, &mut queue);
+            self.emit(&mut producers, &mut turn, emissions);
+            self.under_way.0.store(0, Ordering::Release);
+        }
+    }
+
+    /// Connects a producer; `None` where the brokers do not answer now.
+    ///
+    /// All of a process's ids are initialised at its start, so that nothing an
+    /// earlier process left open holds up readers.
+    fn connect(&self, turn: usize) -> Option<TransactionalProducer> {
+        let id = format!("mypay.{}.{turn}", self.name);
+        TransactionalProducer::connect(&self.bootstrap, &id)
+            .inspect_err(|error| tracing::warn!(id, %error, "the transactional producer did not connect"))
+            .ok()
+    }
+
+    /// Sends emissions, again and again, until they are in Kafka or their
+    /// partitions are somebody else's.
+    fn emit(
+        &self,
+        producers: &mut [Option<TransactionalProducer>],
+        turn: &mut usize,
+        mut emissions: Vec<Emission>,
+    ) {
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_delay(Duration::from_secs(2))
+            .with_jitter()
+            .without_max_times()
+            .build();
+        loop {
+            // Of two assignments only the later can be alive.
+            emissions.retain(|emission| emission.assignment.is_alive());
+            if emissions.is_empty() {
+                return;
+            }
+            *turn = (*turn + 1) % producers.len();
+            let place = &mut producers[*turn];
+            if place.is_none() {
+                *place = self.connect(*turn);
+            }
+            let sent = match place.as_mut() {
+                Some(producer) => transact(producer, &emissions),
+                None => Err(KafkaError::Canceled),
+            };
+            match sent {
+                Ok(()) => {
+                    for emission in &emissions {
+                        emission.emitted.fetch_max(emission.next_offset, Ordering::AcqRel);
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(name = self.name, %error, "results were not sent; finding out what was");
+                    self.find_out(place, *turn, &mut emissions, &mut delays);
+                }
+            }
+        }
+    }
+
+    /// After a failure that leaves in doubt what is in Kafka: a new producer of
+    /// the *same* id ends whatever the old one left, and only then do the
+    /// committed offsets say what was done. No other producer may send before.
+    fn find_out(
+        &self,
+        place: &mut Option<TransactionalProducer>,
+        turn: usize,
+        emissions: &mut Vec<Emission>,
+        delays: &mut impl Iterator<Item = Duration>,
+    ) {
+        *place = None;
+        while emissions.iter().any(|emission| emission.assignment.is_alive()) {
+            std::thread::sleep(delays.next().unwrap_or(PATIENCE));
+            if place.is_none() {
+                *place = self.connect(turn);
+            }
+            if place.is_some() && self.drop_what_is_committed(emissions) {
+                return;
+            }
+        }
+    }
+
+    /// Takes out what is in Kafka already; false where that could not be read.
+    fn drop_what_is_committed(&self, emissions: &mut Vec<Emission>) -> bool {
+        let mut wanted = TopicPartitionList::new();
+        for (topic, partition) in emissions.iter().map(|emission| emission.lane) {
+            if wanted.find_partition(topic, partition).is_none() {
+                wanted.add_partition(topic, partition);
+            }
+        }
+        // Read with isolation.level=read_committed: waits for a transaction
+        // that is not decided yet.
+        let committed = match self.consumer.committed_offsets(wanted, PATIENCE) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::warn!(name = self.name, %error, "the committed offsets could not be read");
+                return false;
+            }
+        };
+        emissions.retain(|emission| {
+            let (topic, partition) = emission.lane;
+            let done = committed
+                .find_partition(topic, partition)
+                .is_some_and(|element| {
+                    matches!(element.offset(), Offset::Offset(offset) if offset >= emission.next_offset)
+                });
+            if done {
+                emission.emitted.fetch_max(emission.next_offset, Ordering::AcqRel);
+            }
+            !done
+        });
+        true
+    }
+}
+
+fn gather(first: Emission, queue: &mut mpsc::Receiver<Emission>) -> Vec<Emission> {
+    let mut events = first.events.len();
+    let mut emissions = vec![first];
+    while events < EVENTS_AT_MOST
+        && let Ok(emission) = queue.try_recv()
+    {
+        events += emission.events.len();
+        emissions.push(emission);
+    }
+    emissions
+}
+
+fn transact(producer: &mut TransactionalProducer, emissions: &[Emission]) -> KafkaResult<()> {
+    let Some(last) = emissions.last() else {
+        return Ok(());
+    };
+    let mut offsets: HashMap<LaneKey, i64> = HashMap::new();
+    for emission in emissions {
+        let offset = offsets.entry(emission.lane).or_default();
+        *offset = (*offset).max(emission.next_offset);
+    }
+    let mut list = TopicPartitionList::new();
+    for ((topic, partition), offset) in offsets {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+    }
+    producer.begin()?;
+    for event in emissions.iter().flat_map(|emission| &emission.events) {
+        producer.send(event)?;
+    }
+    producer.commit(&list, &last.assignment.group)
+}

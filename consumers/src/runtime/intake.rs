@@ -1,0 +1,279 @@
+//! The bounded queue between fetching and the database, a lane each.
+//!
+//! A lane's messages are taken when a worker is free, as many as there are up
+//! to a batch: so batches are small and quick while little comes in, and large
+//! and cheap when much does, with no timer that trades one for the other.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use tokio::sync::Notify;
+
+use super::dead_letter::Why;
+use super::handler::{Arrived, Raw};
+use super::recent::Recent;
+
+/// How many messages may wait for the database.
+const CAPACITY: usize = 24_000;
+
+/// One assignment of partitions by the group.
+///
+/// Its group metadata carries the generation: results that were made under an
+/// older assignment cannot be committed under a newer one, because Kafka
+/// refuses the generation. So they are never sent with any other.
+pub struct Assignment {
+    /// Proves to the broker which generation this is.
+    pub group: ConsumerGroupMetadata,
+    alive: AtomicBool,
+}
+
+impl Assignment {
+    /// Whether the partitions are still ours.
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+}
+
+/// A message in a lane's queue.
+pub enum Arrival<M> {
+    /// To be handled.
+    Request(Box<Arrived<M>>),
+    /// Can never be handled.
+    Dead {
+        /// Its offset.
+        offset: i64,
+        /// Its bytes.
+        raw: Raw,
+        /// Why.
+        why: Why,
+    },
+    /// Decoded, but its id cannot be claimed.
+    Unclaimable {
+        /// The message, under an id that stands for it in the result.
+        arrived: Box<Arrived<M>>,
+        /// Why.
+        reason: mypay_decide::Reason,
+    },
+    /// Does not concern this consumer.
+    Foreign {
+        /// Its offset.
+        offset: i64,
+    },
+}
+
+impl<M> Arrival<M> {
+    /// Its offset.
+    pub fn offset(&self) -> i64 {
+        match self {
+            Arrival::Request(arrived) | Arrival::Unclaimable { arrived, .. } => arrived.offset,
+            Arrival::Dead { offset, .. } | Arrival::Foreign { offset } => *offset,
+        }
+    }
+}
+
+/// A lane's name within the consumer.
+pub type LaneKey = (&'static str, i32);
+
+/// A batch of a lane; the lane gives out no other until it is done.
+pub struct Work<M> {
+    /// The lane.
+    pub lane: LaneKey,
+    /// The assignment under which it was fetched.
+    pub assignment: Arc<Assignment>,
+    /// The messages, by ascending offset.
+    pub messages: Vec<Arrival<M>>,
+    /// The first offset that Kafka gave out in this assignment.
+    pub first_offset: i64,
+    /// The epoch, once it was raised for this assignment.
+    pub epoch: Option<i64>,
+    /// Ids seen lately.
+    pub recent: Recent,
+    /// The offset up to which results are in Kafka; the emitter moves it.
+    pub emitted: Arc<AtomicI64>,
+}
+
+struct LaneQueue<M> {
+    messages: VecDeque<Arrival<M>>,
+    busy: bool,
+    first_offset: i64,
+    epoch: Option<i64>,
+    recent: Recent,
+    emitted: Arc<AtomicI64>,
+}
+
+struct State<M> {
+    assignment: Option<Arc<Assignment>>,
+    lanes: HashMap<LaneKey, LaneQueue<M>>,
+    queued: usize,
+    closed: bool,
+}
+
+/// The queues of all lanes.
+pub struct Intake<M> {
+    state: Mutex<State<M>>,
+    ready: Notify,
+    room: Condvar,
+}
+
+impl<M> Default for Intake<M> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                assignment: None,
+                lanes: HashMap::new(),
+                queued: 0,
+                closed: false,
+            }),
+            ready: Notify::new(),
+            room: Condvar::new(),
+        }
+    }
+}
+
+impl<M> Intake<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Begins a new assignment; what was queued under the old one is dropped.
+    pub fn assign(&self, group: ConsumerGroupMetadata) {
+        self.revoke();
+        let mut state = self.lock();
+        state.assignment = Some(Arc::new(Assignment { group, alive: AtomicBool::new(true) }));
+    }
+
+    /// Ends the assignment: nothing that was fetched under it takes effect
+    /// beyond what the database has already committed.
+    pub fn revoke(&self) {
+        let mut state = self.lock();
+        if let Some(assignment) = state.assignment.take() {
+            assignment.alive.store(false, Ordering::Release);
+        }
+        state.lanes.clear();
+        state.queued = 0;
+        self.room.notify_all();
+    }
+
+    /// Puts a message in its lane's queue.
+    pub fn push(&self, lane: LaneKey, arrival: Arrival<M>) {
+        let mut state = self.lock();
+        if state.assignment.is_none() {
+            return;
+        }
+        let offset = arrival.offset();
+        let queue = state.lanes.entry(lane).or_insert_with(|| LaneQueue {
+            messages: VecDeque::new(),
+            busy: false,
+            first_offset: offset,
+            epoch: None,
+            recent: Recent::default(),
+            emitted: Arc::new(AtomicI64::new(offset)),
+        });
+        queue.messages.push_back(arrival);
+        let ring = !queue.busy && queue.messages.len() == 1;
+        state.queued += 1;
+        drop(state);
+        if ring {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Waits until there is room, at most for `patience`; tells whether there is.
+    pub fn wait_for_room(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        let (state, _) = self
+            .room
+            .wait_timeout_while(state, patience, |state| {
+                state.queued >= CAPACITY && !state.closed
+            })
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        state.queued < CAPACITY
+    }
+
+    /// The next batch: of the idle lane with most waiting. `None` when closed.
+    pub async fn take(&self, at_most: usize) -> Option<Work<M>> {
+        loop {
+            let ready = self.ready.notified();
+            {
+                let mut state = self.lock();
+                if state.closed {
+                    return None;
+                }
+                if let Some(work) = take_fullest(&mut state, at_most) {
+                    if state.lanes.values().any(|lane| !lane.busy && !lane.messages.is_empty()) {
+                        self.ready.notify_one();
+                    }
+                    self.room.notify_all();
+                    return Some(work);
+                }
+            }
+            ready.await;
+        }
+    }
+
+    /// Ends a batch: its lane may give out the next.
+    pub fn done(&self, work: Work<M>) {
+        let mut state = self.lock();
+        let current = state
+            .assignment
+            .as_ref()
+            .is_some_and(|assignment| Arc::ptr_eq(assignment, &work.assignment));
+        if !current {
+            return;
+        }
+        if let Some(queue) = state.lanes.get_mut(&work.lane) {
+            queue.busy = false;
+            queue.epoch = work.epoch;
+            queue.recent = work.recent;
+            if !queue.messages.is_empty() {
+                drop(state);
+                self.ready.notify_one();
+            }
+        }
+    }
+
+    /// The lanes with their epochs and what is in Kafka of each.
+    pub fn emitted(&self) -> Vec<(LaneKey, i64, i64)> {
+        let state = self.lock();
+        state
+            .lanes
+            .iter()
+            .filter_map(|(lane, queue)| {
+                Some((*lane, queue.epoch?, queue.emitted.load(Ordering::Acquire)))
+            })
+            .collect()
+    }
+
+    /// Ends the intake: workers get no more batches.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_waiters();
+        self.room.notify_all();
+    }
+}
+
+fn take_fullest<M>(state: &mut State<M>, at_most: usize) -> Option<Work<M>> {
+    let assignment = Arc::clone(state.assignment.as_ref()?);
+    let (lane, queue) = state
+        .lanes
+        .iter_mut()
+        .filter(|(_, queue)| !queue.busy && !queue.messages.is_empty())
+        .max_by_key(|(_, queue)| queue.messages.len())?;
+    let count = queue.messages.len().min(at_most);
+    let messages: Vec<_> = queue.messages.drain(..count).collect();
+    queue.busy = true;
+    let work = Work {
+        lane: *lane,
+        assignment,
+        messages,
+        first_offset: queue.first_offset,
+        epoch: queue.epoch,
+        recent: std::mem::take(&mut queue.recent),
+        emitted: Arc::clone(&queue.emitted),
+    };
+    state.queued -= count;
+    Some(work)
+}

@@ -1,0 +1,367 @@
+//! The three stages of a flow's consumer, put together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::Utc;
+use mypay_idempotency::horizon::Horizon;
+use mypay_idempotency::lane;
+use mypay_idempotency::slot::{self, Slot};
+use mypay_idempotency::transaction::Event;
+use mypay_schemas::decoder::Decoder;
+use rdkafka::error::KafkaError;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+
+use super::batch::{self, AttemptError, Fence, Mode};
+use super::emit::{Emission, Emitter, UnderWay};
+use super::fetch::{self, Fetcher};
+use super::handler::Handler;
+use super::intake::{Arrival, Intake, Work};
+
+/// How many batches are in the database at once.
+///
+/// PostgreSQL is the limit, not we: two keep it busy while one of them waits
+/// for its commit.
+const WORKERS: usize = 2;
+/// How many committed batches may wait to be sent.
+const EMISSIONS: usize = 32;
+
+/// How long a stop waits for batches that are under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the servers are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The Kafka brokers.
+    pub bootstrap: String,
+    /// The schema registry.
+    pub registry_url: String,
+}
+
+/// Why a pipeline ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// Kafka has no place for this member.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The database failed at the start.
+    #[error("PostgreSQL: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A stage ended that should not have.
+    #[error("the {0} stage ended")]
+    Stage(&'static str),
+    /// Another process has taken this one's slot.
+    #[error("another process has taken this one's slot: this one was silent too long")]
+    SlotLost,
+}
+
+/// A flow's consumer.
+pub struct Pipeline<H: Handler> {
+    handler: Arc<H>,
+    pool: PgPool,
+    settings: Settings,
+}
+
+impl<H: Handler> Pipeline<H> {
+    /// A consumer for a flow.
+    pub fn new(handler: H, pool: PgPool, settings: Settings) -> Self {
+        Self { handler: Arc::new(handler), pool, settings }
+    }
+
+    /// Consumes until `stop` turns true.
+    ///
+    /// Whatever fails, the pipeline is torn down and built up again: that it
+    /// may die between any two steps without harm is what it is made for.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(5))
+            .with_jitter()
+            .without_max_times();
+        let mut delays = backoff.build();
+        while !*stop.borrow() {
+            let began = std::time::Instant::now();
+            match self.session(stop.clone()).await {
+                Ok(()) => return,
+                Err(error) => {
+                    if began.elapsed() > Duration::from_secs(60) {
+                        delays = backoff.build();
+                    }
+                    let delay = delays.next().unwrap_or(Duration::from_secs(5));
+                    tracing::error!(flow = %H::FLOW, %error, ?delay, "the consumer begins anew");
+                    // Either ends the wait; the loop looks which it was.
+                    let _ = tokio::time::timeout(delay, stop.wait_for(|stop| *stop)).await;
+                }
+            }
+        }
+    }
+
+    async fn session(&self, mut stop: watch::Receiver<bool>) -> Result<(), PipelineError> {
+        let slot = Slot::take(&self.pool, H::FLOW.name()).await?;
+        let name = slot.name();
+        let horizon = Arc::new(Horizon::open(&self.pool, Utc::now()).await?);
+        let intake: Arc<Intake<H::Message>> = Arc::default();
+        let under_way = Arc::new(UnderWay::default());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (emissions, queue) = mpsc::channel(EMISSIONS);
+
+        let consumer = Arc::new(fetch::consumer::<H>(
+            &self.settings.bootstrap,
+            &name,
+            &intake,
+            &under_way,
+        )?);
+        let emitter = Emitter {
+            bootstrap: self.settings.bootstrap.clone(),
+            name: name.clone(),
+            consumer: Arc::clone(&consumer),
+            under_way: Arc::clone(&under_way),
+        };
+        let emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
+        let fetcher = Fetcher::<H> {
+            consumer,
+            intake: Arc::clone(&intake),
+            decoder: Decoder::new(&self.settings.registry_url),
+            runtime: tokio::runtime::Handle::current(),
+            stop: Arc::clone(&stopping),
+        };
+        let mut fetching = tokio::task::spawn_blocking(move || fetcher.run());
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..WORKERS {
+            workers.spawn(work(Worker {
+                handler: Arc::clone(&self.handler),
+                pool: self.pool.clone(),
+                horizon: Arc::clone(&horizon),
+                intake: Arc::clone(&intake),
+                emissions: emissions.clone(),
+            }));
+        }
+        drop(emissions);
+        let upkeep = tokio::spawn(upkeep::<H>(self.pool.clone(), horizon, Arc::clone(&intake)));
+        tracing::info!(flow = %H::FLOW, member = name, "consuming");
+
+        let mut fetched = None;
+        let ended = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            () = slot::until_lost(slot.lost()) => Err(PipelineError::SlotLost),
+            ended = &mut fetching => {
+                fetched = Some(ended);
+                Err(PipelineError::Stage("fetch"))
+            }
+            _ = workers.join_next() => Err(PipelineError::Stage("database")),
+        };
+        stopping.store(true, Ordering::Relaxed);
+        intake.close();
+        upkeep.abort();
+        // What is in the database's hands is finished and sent; a database that
+        // does not answer is not waited for: the next process takes over.
+        let finishing = async { while workers.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_PATIENCE, finishing).await.is_err() {
+            intake.revoke();
+            while workers.join_next().await.is_some() {}
+        }
+        let fetched = match fetched {
+            Some(fetched) => fetched,
+            None => fetching.await,
+        };
+        // The emitter ends when the last worker has dropped its sender.
+        let _ = emitting.await;
+        intake.revoke();
+        if let Ok(Err(error)) = fetched {
+            return Err(error.into());
+        }
+        if ended.is_ok() {
+            slot.give_back().await?;
+        }
+        ended
+    }
+}
+
+struct Worker<H: Handler> {
+    handler: Arc<H>,
+    pool: PgPool,
+    horizon: Arc<Horizon>,
+    intake: Arc<Intake<H::Message>>,
+    emissions: mpsc::Sender<Emission>,
+}
+
+async fn work<H: Handler>(worker: Worker<H>) {
+    while let Some(mut work) = worker.intake.take(H::BATCH).await {
+        let events = worker.handle(&mut work).await;
+        if let (Some(events), Some(last)) = (events, work.messages.last()) {
+            let emission = Emission {
+                assignment: Arc::clone(&work.assignment),
+                lane: work.lane,
+                next_offset: last.offset() + 1,
+                events,
+                emitted: Arc::clone(&work.emitted),
+            };
+            if worker.emissions.send(emission).await.is_err() {
+                return;
+            }
+        }
+        worker.intake.done(work);
+    }
+}
+
+impl<H: Handler> Worker<H> {
+    /// Handles a batch, however long the database is away; `None` where the
+    /// partition is no longer ours.
+    async fn handle(&self, work: &mut Work<H::Message>) -> Option<Vec<Event>> {
+        if work.messages.iter().all(|message| matches!(message, Arrival::Foreign { .. })) {
+            return Some(Vec::new());
+        }
+        let lane = fetch::lane_name(H::FLOW.name(), work.lane);
+        let epoch = self.epoch(work, &lane).await?;
+        let mut events = Vec::new();
+        // Parts of the batch, the next one last. A part that our code cannot
+        // handle is halved until the one message is found.
+        let mut parts: Vec<_> = commits::<H>(&work.messages)
+            .into_iter()
+            .rev()
+            .map(|range| (range, Mode::default()))
+            .collect();
+        while let Some((range, mode)) = parts.pop() {
+            let part = &work.messages[range.clone()];
+            let fence = Fence {
+                lane: &lane,
+                epoch,
+                emitted: work.emitted.load(Ordering::Acquire),
+            };
+            match self.attempt(&fence, part, work, mode).await? {
+                Ok(made) => {
+                    events.extend(made);
+                    batch::remember(&mut work.recent, &work.messages[range]);
+                }
+                Err(defect) if range.len() == 1 => {
+                    tracing::error!(flow = %H::FLOW, ?lane, offset = part[0].offset(), defect, "beyond our code: a dead letter, and its key is parked");
+                    let mode = Mode { defect: Some(defect), ..Mode::default() };
+                    parts.push((range, mode));
+                }
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    parts.push((middle..range.end, Mode::default()));
+                    parts.push((range.start..middle, Mode::default()));
+                }
+            }
+        }
+        Some(events)
+    }
+
+    /// Attempts a part until it is done or found defective.
+    async fn attempt(
+        &self,
+        fence: &Fence<'_>,
+        part: &[Arrival<H::Message>],
+        work: &Work<H::Message>,
+        mut mode: Mode,
+    ) -> Option<Result<Vec<Event>, String>> {
+        let mut delays = patience();
+        let mut agains = 0;
+        while work.assignment.is_alive() {
+            let attempted = batch::attempt(
+                &*self.handler,
+                &self.pool,
+                &self.horizon,
+                fence,
+                part,
+                &work.recent,
+                &mode,
+            )
+            .await;
+            match attempted {
+                Ok(events) => return Some(Ok(events)),
+                Err(AttemptError::Fenced) => {
+                    tracing::warn!(flow = %H::FLOW, lane = ?fence.lane, "another process has this lane; its batch is dropped");
+                    return None;
+                }
+                // Each way of trying again is taken once; that one is asked for
+                // which was taken already can only be a race, and races pass.
+                Err(AttemptError::Again(next)) if agains < 20 => {
+                    agains += 1;
+                    mode = next;
+                }
+                Err(AttemptError::Again(_)) => {
+                    return Some(Err("the batch was to be done again too often".to_string()));
+                }
+                Err(AttemptError::Transient(error)) => {
+                    let delay = delays.next().unwrap_or(Duration::from_secs(5));
+                    tracing::warn!(flow = %H::FLOW, lane = ?fence.lane, %error, ?delay, "the lane waits for the database");
+                    tokio::time::sleep(delay).await;
+                }
+                // Only a defect of ours that shows itself again is one.
+                Err(AttemptError::Defect(defect)) => return Some(Err(defect)),
+            }
+        }
+        None
+    }
+
+    async fn epoch(&self, work: &mut Work<H::Message>, lane: &lane::Lane) -> Option<i64> {
+        let mut delays = patience();
+        while work.assignment.is_alive() {
+            if let Some(epoch) = work.epoch {
+                return Some(epoch);
+            }
+            match lane::raise(&self.pool, lane, work.first_offset).await {
+                Ok(epoch) => work.epoch = Some(epoch),
+                Err(error) => {
+                    tracing::warn!(?lane, %error, "the lane's epoch could not be raised");
+                    tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
+                }
+            }
+        }
+        None
+    }
+}
+
+/// The parts of a batch that are commits of their own: a message that must be
+/// seen by the next ones ends its part.
+fn commits<H: Handler>(messages: &[Arrival<H::Message>]) -> Vec<std::ops::Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for (place, arrival) in messages.iter().enumerate() {
+        let alone = matches!(arrival, Arrival::Request(arrived) if H::alone(&arrived.message));
+        if alone || place + 1 == messages.len() {
+            ranges.push(start..place + 1);
+            start = place + 1;
+        }
+    }
+    ranges
+}
+
+fn patience() -> backon::ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Notes what is in Kafka while lanes are idle, and makes coming partitions.
+async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Intake<H::Message>>) {
+    let mut noted = std::collections::HashMap::new();
+    let mut ticks: u64 = 0;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        ticks += 1;
+        for (key, epoch, emitted) in intake.emitted() {
+            if noted.get(&key) == Some(&(epoch, emitted)) {
+                continue;
+            }
+            let lane = fetch::lane_name(H::FLOW.name(), key);
+            // Only a hint: should it fail, the next second tries again.
+            if lane::note_emitted(&pool, &lane, epoch, emitted).await.is_ok() {
+                noted.insert(key, (epoch, emitted));
+            }
+        }
+        if ticks.is_multiple_of(3_600)
+            && let Err(error) = horizon.renew(&pool, Utc::now()).await
+        {
+            tracing::error!(%error, "the coming partitions of queue_log could not be made");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Settlement: `my.settlement.request`, then `my.settlement.result` and the
+//! payouts' commands to the banks.
+
+mod found;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use mypay_decide::limits::korean_day;
+use mypay_decide::settlement::{self, Found, Net};
+use mypay_decide::{Book, Limits, Reason};
+use mypay_idempotency::queue_log::Outcome;
+use mypay_idempotency::transaction::Event;
+use mypay_ledger::WriteError;
+use mypay_schemas::decoder::{Decoder, Poison};
+use mypay_schemas::encoders::{Encoders, EncodersError};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT};
+use mypay_schemas::identity::derive;
+use mypay_schemas::settlement::{SettlementRequest, SettlementResult};
+use mypay_schemas::{Flow, Request};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::bank_result::{self, Command, ResultHead};
+use crate::contracts::Contracts;
+use crate::runtime::handler::{Arrived, Handler, Identity};
+
+/// What the settlement consumer reads.
+pub enum Message {
+    /// Staff or the schedule asks.
+    Request(SettlementRequest),
+    /// A bank has answered.
+    Bank(FirmbankingResult),
+}
+
+/// The settlement consumer.
+pub struct Settlement {
+    /// Writes its events.
+    pub encoders: Arc<Encoders>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// For a look at the payment lanes beside the batch's transaction.
+    pub pool: PgPool,
+}
+
+/// A franchise in a run.
+struct Part {
+    found: Found,
+    account: Option<Accounts>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Accounts {
+    from: BankAccount,
+    to: BankAccount,
+    holder_name: String,
+}
+
+/// Where a run ends, lane by lane: `(partition, next offset)`.
+type Cut = Vec<(i32, i64)>;
+
+struct Run {
+    run_id: Uuid,
+    cut_at: DateTime<Utc>,
+    franchise_id: Option<Uuid>,
+    cut: Cut,
+    payouts: Vec<Payout>,
+    totals: Totals,
+}
+
+struct Payout {
+    payout_id: Uuid,
+    found: Found,
+    net: Net,
+    account: Option<Accounts>,
+}
+
+struct Awaiting {
+    payout_id: Uuid,
+    franchise_id: Uuid,
+    amount: i64,
+    from_bank: String,
+}
+
+/// What a batch loads and changes.
+pub struct State {
+    book: Book,
+    parts: HashMap<Uuid, (Cut, Vec<Part>)>,
+    awaiting: HashMap<Uuid, Awaiting>,
+    runs: Vec<Run>,
+    ended: Vec<(Awaiting, bool)>,
+}
+
+/// Sums of a run, whole won.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Totals {
+    franchises: i64,
+    slips: i64,
+    gross: i64,
+    commission: i64,
+    payouts: i64,
+    net: i64,
+}
+
+/// What the events of a run say: kept in `queue_log`.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    totals: Totals,
+    payouts: Vec<KeptPayout>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptPayout {
+    id: Uuid,
+    amount: i64,
+    #[serde(flatten)]
+    accounts: Accounts,
+}
+
+impl Handler for Settlement {
+    type Message = Message;
+    type State = State;
+
+    const FLOW: Flow = Flow::Settlement;
+    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC];
+    // A run sees what the run before it has settled, so runs are commits of
+    // their own; the banks' answers to its payouts share one.
+    const BATCH: usize = 500;
+
+    fn decode(
+        decoder: &Decoder,
+        topic: &str,
+        payload: &[u8],
+    ) -> Option<Result<Option<Message>, Poison>> {
+        bank_result::decode(decoder, topic, payload, PURPOSE_SETTLEMENT, Message::Request, Message::Bank)
+    }
+
+    fn identity(message: &Message) -> Identity<'_> {
+        match message {
+            Message::Request(request) => bank_result::identity_of(request),
+            Message::Bank(result) => bank_result::identity(result),
+        }
+    }
+
+    fn key(message: &Message) -> &str {
+        match message {
+            Message::Request(request) => request.key(),
+            Message::Bank(result) => &result.request_id,
+        }
+    }
+
+    fn alone(message: &Message) -> bool {
+        matches!(message, Message::Request(_))
+    }
+
+    async fn load(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[&Arrived<Message>],
+        at: DateTime<Utc>,
+        _lock: bool,
+    ) -> Result<State, sqlx::Error> {
+        let today = korean_day(at);
+        let mut state = State {
+            book: Book::new(today, []),
+            parts: HashMap::new(),
+            awaiting: HashMap::new(),
+            runs: Vec::new(),
+            ended: Vec::new(),
+        };
+        let mut commands = Vec::new();
+        for arrived in batch {
+            match &arrived.message {
+                Message::Request(request) => {
+                    if let Ok((cut_at, franchise_id)) = understood(request, at) {
+                        let contracts = Contracts::load(connection, today).await?;
+                        let cut = found::cut(&self.pool, cut_at).await?;
+                        let parts = found::parts(connection, &cut, franchise_id, &contracts).await?;
+                        state.parts.insert(arrived.id, (cut, parts));
+                    }
+                }
+                Message::Bank(result) => commands.extend(bank_result::command_id(result)),
+            }
+        }
+        state.awaiting = found::awaiting(connection, &commands).await?;
+        Ok(state)
+    }
+
+    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Outcome {
+        match &arrived.message {
+            Message::Request(request) => run(state, arrived.id, request, at),
+            Message::Bank(result) => answered(state, result, at),
+        }
+    }
+
+    async fn write(
+        &self,
+        connection: &mut PgConnection,
+        state: State,
+        at: DateTime<Utc>,
+    ) -> Result<(), WriteError> {
+        mypay_ledger::write(connection, &state.book, at, &self.limits).await?;
+        for run in &state.runs {
+            write::run(connection, run, at).await?;
+        }
+        write::ended(connection, &state.ended, at).await
+    }
+
+    fn events(
+        &self,
+        arrived: &Arrived<Message>,
+        outcome: &Outcome,
+    ) -> Result<Vec<Event>, EncodersError> {
+        // The banks' answers change payouts; the run's result was told before.
+        let Message::Request(request) = &arrived.message else {
+            return Ok(Vec::new());
+        };
+        let Some(head) = ResultHead::of(&request.message_id, outcome) else {
+            return Ok(Vec::new());
+        };
+        let kept = bank_result::kept::<Kept>(outcome);
+        let totals = kept.as_ref().map(|kept| kept.totals).unwrap_or_default();
+        let mut events = Vec::new();
+        for payout in kept.into_iter().flat_map(|kept| kept.payouts) {
+            let origin_id = payout.id.to_string();
+            let command = Command {
+                purpose: PURPOSE_SETTLEMENT,
+                id: bank_result::id_of_command(payout.id),
+                origin_id: &origin_id,
+                correlation_id: &request.correlation_id,
+                from: payout.accounts.from,
+                to: payout.accounts.to,
+                to_holder_name: Some(payout.accounts.holder_name),
+                amount: payout.amount,
+                requested_at: request.requested_at,
+            };
+            events.push(command.event(&self.encoders, arrived.traceparent.as_ref())?);
+        }
+        let record = SettlementResult {
+            message_id: head.message_id,
+            request_id: request.message_id.clone(),
+            correlation_id: request.correlation_id.clone(),
+            status: head.status,
+            reason: head.reason,
+            occurred_at: head.occurred_at,
+            franchises: totals.franchises,
+            slips: totals.slips,
+            gross: totals.gross,
+            commission: totals.commission,
+            payouts: totals.payouts,
+            net: totals.net,
+            causation_id: Some(request.message_id.clone()),
+        };
+        let topic = Flow::Settlement.result_topic();
+        events.push(bank_result::event(&self.encoders, topic, request.key(), arrived, &record)?);
+        Ok(events)
+    }
+}
+
+/// The cut and the franchise of a request, or why it is rejected.
+fn understood(
+    request: &SettlementRequest,
+    at: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, Option<Uuid>), Reason> {
+    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidField)?;
+    // PostgreSQL's timestamps begin in 4713 BC; nobody settles before the epoch.
+    if request.cut_at < 0 {
+        return Err(Reason::InvalidField);
+    }
+    if cut_at > at {
+        return Err(Reason::CutInTheFuture);
+    }
+    let franchise_id = request
+        .franchise_id
+        .as_deref()
+        .map(|id| match Uuid::try_parse(id) {
+            // Nil stands for all franchises in the table of positions.
+            Ok(id) if !id.is_nil() => Ok(id),
+            _ => Err(Reason::UnknownFranchise),
+        })
+        .transpose()?;
+    Ok((cut_at, franchise_id))
+}
+
+/// Decides on a run: what each franchise is paid, and what is carried.
+fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTime<Utc>) -> Outcome {
+    let (cut_at, franchise_id) = match understood(request, at) {
+        Ok(understood) => understood,
+        Err(reason) => return Outcome::rejected(reason.code(), at),
+    };
+    let (cut, parts) = state.parts.remove(&run_id).unwrap_or_default();
+    let mut totals = Totals::default();
+    let mut payouts = Vec::with_capacity(parts.len());
+    for part in parts {
+        let payout_id = derive(run_id, &part.found.franchise_id.to_string());
+        let net = settlement::post(&mut state.book, payout_id, &part.found);
+        totals.franchises += 1;
+        totals.slips += part.found.slips;
+        totals.gross += part.found.gross;
+        totals.commission += part.found.commission;
+        if let Net::Pay(amount) = net {
+            totals.payouts += 1;
+            totals.net += amount;
+        }
+        payouts.push(Payout { payout_id, found: part.found, net, account: part.account });
+    }
+    let kept = Kept {
+        totals,
+        payouts: payouts
+            .iter()
+            .filter_map(|payout| match (payout.net, &payout.account) {
+                (Net::Pay(amount), Some(accounts)) => Some(KeptPayout {
+                    id: payout.payout_id,
+                    amount,
+                    accounts: accounts.clone(),
+                }),
+                _ => None,
+            })
+            .collect(),
+    };
+    state.runs.push(Run { run_id, cut_at, franchise_id, cut, payouts, totals });
+    Outcome::success(at).with_result(serde_json::json!(kept))
+}
+
+/// A bank has answered: the payout is paid, or the franchise is owed it again.
+fn answered(state: &mut State, result: &FirmbankingResult, at: DateTime<Utc>) -> Outcome {
+    let Some(awaiting) =
+        bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
+    else {
+        return Outcome::rejected("unknown_origin", at);
+    };
+    let entry_id = derive(awaiting.payout_id, "bank answered");
+    let done = match bank_result::verdict(result) {
+        Ok(()) => {
+            settlement::confirmed(&mut state.book, entry_id, awaiting.amount, &awaiting.from_bank);
+            true
+        }
+        Err(_) => {
+            settlement::refused(&mut state.book, entry_id, awaiting.franchise_id, awaiting.amount);
+            false
+        }
+    };
+    state.ended.push((awaiting, done));
+    Outcome::success(at)
+}

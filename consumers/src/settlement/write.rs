@@ -1,0 +1,163 @@
+//! What a run and the banks' answers to it write.
+
+use chrono::{DateTime, Utc};
+use mypay_decide::settlement::Net;
+use mypay_ledger::WriteError;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Awaiting, Payout, Run};
+use crate::bank_result;
+
+/// Writes a run: its sums, its payouts, how far it settled, what is owed now.
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    run: &Run,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO settlement.run
+                (run_id, cut_at, franchise_id, franchises, slips, gross, commission, payouts, net, made_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(run.run_id)
+    .bind(run.cut_at)
+    .bind(run.franchise_id)
+    .bind(run.totals.franchises)
+    .bind(run.totals.slips)
+    .bind(run.totals.gross)
+    .bind(run.totals.commission)
+    .bind(run.totals.payouts)
+    .bind(run.totals.net)
+    .bind(at)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO settlement.position AS p (franchise_id, partition, next_offset)
+         SELECT $1, c.partition, c.next_offset
+           FROM unnest($2::int[], $3::bigint[]) AS c(partition, next_offset)
+         ON CONFLICT (franchise_id, partition) DO UPDATE
+            SET next_offset = greatest(p.next_offset, EXCLUDED.next_offset)",
+    )
+    .bind(run.franchise_id.unwrap_or(Uuid::nil()))
+    .bind(run.cut.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
+    .bind(run.cut.iter().map(|(_, next_offset)| *next_offset).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await?;
+    payouts(connection, run, at).await?;
+    owed(connection, &run.payouts).await
+}
+
+async fn payouts(
+    connection: &mut PgConnection,
+    run: &Run,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let payouts = &run.payouts;
+    let paid = |payout: &Payout| matches!(payout.net, Net::Pay(_));
+    let account = |payout: &Payout| payout.account.clone().filter(|_| paid(payout));
+    sqlx::query(
+        "INSERT INTO settlement.payout
+                (payout_id, franchise_id, slips, gross, commission, owed, net, state, firmbanking_id,
+                 from_bank, to_bank, to_account, run_id, changed_at)
+         SELECT p.id, p.franchise, p.slips, p.gross, p.commission, p.owed, p.net,
+                CASE WHEN p.command IS NULL THEN 'CARRIED' ELSE 'AWAITS_BANK' END,
+                p.command, p.from_bank, p.to_bank, p.to_account, $12, $13
+           FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                       $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[])
+                AS p(id, franchise, slips, gross, commission, owed, net, command, from_bank, to_bank,
+                     to_account)",
+    )
+    .bind(payouts.iter().map(|payout| payout.payout_id).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.franchise_id).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.slips).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.gross).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.commission).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.owed).collect::<Vec<_>>())
+    .bind(
+        payouts
+            .iter()
+            .map(|payout| match payout.net {
+                Net::Pay(amount) | Net::Carry(amount) => amount,
+            })
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        payouts
+            .iter()
+            .map(|payout| paid(payout).then(|| bank_result::id_of_command(payout.payout_id)))
+            .collect::<Vec<_>>(),
+    )
+    .bind(payouts.iter().map(|payout| account(payout).map(|it| it.from.bank_code)).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| account(payout).map(|it| it.to.bank_code)).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| account(payout).map(|it| it.to.account_number)).collect::<Vec<_>>())
+    .bind(run.run_id)
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What was owed is in the run now: paid, or carried with the run's own net.
+///
+/// Written as a difference: a bank may refuse an older payout at this instant,
+/// and what it adds must not be overwritten.
+async fn owed(connection: &mut PgConnection, payouts: &[Payout]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO settlement.owed AS o (franchise_id, amount)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[])
+         ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
+    )
+    .bind(payouts.iter().map(|payout| payout.found.franchise_id).collect::<Vec<_>>())
+    .bind(
+        payouts
+            .iter()
+            .map(|payout| match payout.net {
+                Net::Pay(_) => -payout.found.owed,
+                Net::Carry(amount) => amount - payout.found.owed,
+            })
+            .collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends payouts; what a bank refused is owed again.
+pub(super) async fn ended(
+    connection: &mut PgConnection,
+    ended: &[(Awaiting, bool)],
+    at: DateTime<Utc>,
+) -> Result<(), WriteError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let written = sqlx::query(
+        "UPDATE settlement.payout p
+            SET state = CASE WHEN e.done THEN 'COMPLETED' ELSE 'REFUSED' END, changed_at = $3
+           FROM unnest($1::uuid[], $2::boolean[]) AS e(id, done)
+          WHERE p.payout_id = e.id AND p.state = 'AWAITS_BANK'",
+    )
+    .bind(ended.iter().map(|(payout, _)| payout.payout_id).collect::<Vec<_>>())
+    .bind(ended.iter().map(|(_, done)| *done).collect::<Vec<_>>())
+    .bind(at)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if written < ended.len() as u64 {
+        return Err(WriteError::Shortfall);
+    }
+    let refused = ended.iter().filter(|(_, done)| !done);
+    sqlx::query(
+        "INSERT INTO settlement.owed AS o (franchise_id, amount)
+         SELECT r.franchise_id, sum(r.amount)::bigint
+           FROM unnest($1::uuid[], $2::bigint[]) AS r(franchise_id, amount)
+          GROUP BY r.franchise_id ORDER BY r.franchise_id
+         ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
+    )
+    .bind(refused.clone().map(|(payout, _)| payout.franchise_id).collect::<Vec<_>>())
+    .bind(refused.map(|(payout, _)| payout.amount).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! The commit after the call: many answers, one commit.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mypay_decide::limits::korean_day;
+use mypay_decide::{AccountKind, Book, EntryKind, Limits, SystemAccount, firmbanking};
+use mypay_idempotency::outbox;
+use mypay_idempotency::queue_log::{self, Outcome};
+use mypay_idempotency::transaction::Event;
+use mypay_ledger::WriteError;
+use mypay_schemas::encoders::EncodersError;
+use mypay_schemas::firmbanking::FirmbankingResult;
+use mypay_schemas::identity::derive;
+use mypay_schemas::Flow;
+use sqlx::{PgConnection, PgPool, Row};
+use tokio::sync::{Notify, mpsc};
+use uuid::Uuid;
+
+use super::Workers;
+use super::outcome::{Answered, Next};
+use crate::bank_result::{self, ResultHead};
+
+/// How many answers one commit takes at the most.
+const BATCH: usize = 256;
+/// How many answers may wait.
+const QUEUE: usize = 2_048;
+
+/// Why answers were not written.
+#[derive(Debug, thiserror::Error)]
+enum RecordError {
+    #[error("PostgreSQL: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the ledger: {0}")]
+    Ledger(#[from] WriteError),
+    #[error("{0}")]
+    Encoding(#[from] EncodersError),
+}
+
+impl RecordError {
+    fn is_transient(&self) -> bool {
+        match self {
+            RecordError::Database(error) | RecordError::Ledger(WriteError::Database(error)) => {
+                mypay_idempotency::is_transient(error)
+            }
+            RecordError::Ledger(WriteError::Shortfall) | RecordError::Encoding(_) => false,
+        }
+    }
+}
+
+/// Starts the task that writes answers down.
+pub(super) fn start(workers: &Workers) -> (mpsc::Sender<Answered>, tokio::task::JoinHandle<()>) {
+    let (sender, mut queue) = mpsc::channel(QUEUE);
+    let recorder = Recorder {
+        pool: workers.pool.clone(),
+        encoders: std::sync::Arc::clone(&workers.encoders),
+        writer: workers.writer.clone(),
+        bell: std::sync::Arc::clone(&workers.bell),
+    };
+    let task = tokio::spawn(async move {
+        let mut answers = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut answers, BATCH).await > 0 {
+            recorder.record_until_done(&answers).await;
+            answers.clear();
+        }
+    });
+    (sender, task)
+}
+
+struct Recorder {
+    pool: PgPool,
+    encoders: std::sync::Arc<mypay_schemas::encoders::Encoders>,
+    writer: String,
+    bell: std::sync::Arc<Notify>,
+}
+
+/// A command whose state was changed, as the table has it.
+struct Changed {
+    firmbanking_id: Uuid,
+    origin_id: Option<Uuid>,
+    correlation_id: String,
+    purpose: String,
+    from_bank: String,
+    /// The bank of the receiving account, where that is ours too.
+    to_ours: Option<String>,
+    amount: i64,
+    business_date: Option<chrono::NaiveDate>,
+    number: Option<i32>,
+    traceparent: Option<String>,
+}
+
+impl Recorder {
+    /// Writes answers, however long the database is away. They are worth it: an
+    /// answer that is lost costs an inquiry.
+    async fn record_until_done(&self, answers: &[Answered]) {
+        loop {
+            match self.record(answers).await {
+                Ok(()) => {
+                    self.bell.notify_one();
+                    return;
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, answers = answers.len(), "the banks' answers are not written yet");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, answers = answers.len(), "answers that cannot be written; trying them one by one");
+                    self.record_apart(answers).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes each answer in a commit of its own, so that one that cannot be
+    /// written does not hold up the others. Its lease runs out, and an inquiry
+    /// asks again.
+    async fn record_apart(&self, answers: &[Answered]) {
+        for answered in answers {
+            if let Err(error) = self.record(std::slice::from_ref(answered)).await {
+                let id = answered.taken.firmbanking_id;
+                tracing::error!(%id, %error, "this answer could not be written");
+            }
+        }
+        self.bell.notify_one();
+    }
+
+    async fn record(&self, answers: &[Answered]) -> Result<(), RecordError> {
+        let at = chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
+            .unwrap_or_else(|_| Utc::now());
+        let mut transaction = self.pool.begin().await?;
+        let changed = change(&mut transaction, answers, at).await?;
+        let mut book = Book::new(korean_day(at), []);
+        let mut events = Vec::new();
+        let mut finished = Vec::new();
+        for changed in &changed {
+            let Some(answered) =
+                answers.iter().find(|answered| answered.taken.firmbanking_id == changed.firmbanking_id)
+            else {
+                continue;
+            };
+            let outcome = match &answered.next {
+                Next::Done { fee, .. } => {
+                    post(&mut book, changed, *fee);
+                    Outcome::success(at)
+                }
+                Next::Refused { reason, fee } => {
+                    post_fee(&mut book, changed, *fee);
+                    Outcome::rejected(reason.clone(), at)
+                }
+                _ => continue,
+            };
+            events.push(self.event(changed, answered, &outcome)?);
+            finished.push((changed.firmbanking_id, outcome));
+        }
+        mypay_ledger::write(&mut transaction, &book, at, &Limits::default()).await?;
+        queue_log::finish(&mut transaction, Flow::Firmbanking.name(), &finished).await?;
+        outbox::write(&mut transaction, &self.writer, &events, at).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    fn event(
+        &self,
+        changed: &Changed,
+        answered: &Answered,
+        outcome: &Outcome,
+    ) -> Result<Event, EncodersError> {
+        let request_id = changed.firmbanking_id.to_string();
+        let head = ResultHead::of(&request_id, outcome).unwrap_or(ResultHead {
+            message_id: bank_result::result_id(&request_id).to_string(),
+            status: mypay_schemas::ResultStatus::Rejected,
+            reason: outcome.reason.clone(),
+            occurred_at: outcome.at.timestamp_millis(),
+        });
+        let record = FirmbankingResult {
+            message_id: head.message_id,
+            request_id: request_id.clone(),
+            correlation_id: changed.correlation_id.clone(),
+            status: head.status,
+            reason: head.reason,
+            occurred_at: head.occurred_at,
+            purpose: changed.purpose.clone(),
+            origin_id: changed.origin_id.map(|id| id.to_string()),
+            amount: changed.amount,
+            bank_code: changed.from_bank.clone(),
+            business_date: changed.business_date.map(|date| date.to_string()),
+            transaction_number: changed.number.map(i64::from),
+            fee: match &answered.next {
+                Next::Done { fee, .. } | Next::Refused { fee, .. } => *fee,
+                _ => 0,
+            },
+            causation_id: Some(request_id.clone()),
+        };
+        let topic = Flow::Firmbanking.result_topic();
+        // Keyed by the request that asked, so that its consumer sees the
+        // answers to one request in order.
+        let key = changed.origin_id.unwrap_or(changed.firmbanking_id).to_string();
+        Ok(Event {
+            topic,
+            key: key.into_bytes(),
+            payload: self.encoders.encode(topic, &record)?,
+            traceparent: changed.traceparent.clone(),
+            headers: Vec::new(),
+        })
+    }
+}
+
+/// Writes the answers whose lease still holds; gives those commands.
+async fn change(
+    connection: &mut PgConnection,
+    answers: &[Answered],
+    at: DateTime<Utc>,
+) -> Result<Vec<Changed>, sqlx::Error> {
+    let state = |answered: &Answered| match answered.next {
+        Next::Done { .. } => "done",
+        Next::Refused { .. } => "refused",
+        Next::Pending { .. } | Next::HolderChecked => "pending",
+        Next::Unknown { .. } => "unknown",
+        Next::Manual => "manual",
+    };
+    let due_at = |answered: &Answered| match answered.next {
+        Next::Pending { due_at } | Next::Unknown { due_at } => due_at,
+        _ => at,
+    };
+    let fee = |answered: &Answered| match &answered.next {
+        Next::Done { fee, .. } | Next::Refused { fee, .. } => *fee,
+        _ => 0,
+    };
+    let rows = sqlx::query(
+        "WITH answered AS (
+             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bigint[],
+                                  $6::text[], $7::text[], $8::boolean[], $9::text[])
+                    AS a(id, fence, state, due_at, fee, reason, bank_reference, holder_checked, detail)
+         ), changed AS (
+             UPDATE banking.firmbanking f
+                SET state = a.state, due_at = a.due_at, fee = a.fee, reason = a.reason,
+                    bank_reference = a.bank_reference,
+                    holder_checked = f.holder_checked OR a.holder_checked,
+                    leased_until = NULL, changed_at = $10
+               FROM answered a
+              WHERE f.firmbanking_id = a.id AND f.fence = a.fence
+                AND f.state IN ('pending', 'sending', 'unknown')
+             RETURNING f.firmbanking_id, f.origin_id, f.correlation_id, f.purpose, f.from_bank,
+                       f.amount, f.business_date,
+                       f.transaction_number, f.traceparent,
+                       (SELECT c.bank_code FROM banking.contract c
+                         WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
+                           AS to_ours,
+                       a.state, a.detail
+         ), history AS (
+             INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
+             SELECT firmbanking_id, $10, state, detail FROM changed
+         )
+         SELECT * FROM changed",
+    )
+    .bind(answers.iter().map(|answered| answered.taken.firmbanking_id).collect::<Vec<_>>())
+    .bind(answers.iter().map(|answered| answered.taken.fence).collect::<Vec<_>>())
+    .bind(answers.iter().map(state).collect::<Vec<_>>())
+    .bind(answers.iter().map(due_at).collect::<Vec<_>>())
+    .bind(answers.iter().map(fee).collect::<Vec<_>>())
+    .bind(
+        answers
+            .iter()
+            .map(|answered| match &answered.next {
+                Next::Refused { reason, .. } => Some(reason.as_str()),
+                _ => None,
+            })
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        answers
+            .iter()
+            .map(|answered| match &answered.next {
+                Next::Done { bank_reference, .. } => Some(bank_reference.as_str()),
+                _ => None,
+            })
+            .collect::<Vec<_>>(),
+    )
+    .bind(answers.iter().map(|answered| answered.next == Next::HolderChecked).collect::<Vec<_>>())
+    .bind(answers.iter().map(|answered| answered.detail.replace('\0', "")).collect::<Vec<_>>())
+    .bind(at)
+    .fetch_all(connection)
+    .await?;
+    if rows.len() < answers.len() {
+        tracing::warn!(
+            late = answers.len() - rows.len(),
+            "answers came after their lease had run out; inquiries will find out"
+        );
+    }
+    rows.iter()
+        .map(|row| {
+            Ok(Changed {
+                firmbanking_id: row.try_get(0)?,
+                origin_id: row.try_get(1)?,
+                correlation_id: row.try_get(2)?,
+                purpose: row.try_get(3)?,
+                from_bank: row.try_get(4)?,
+                amount: row.try_get(5)?,
+                business_date: row.try_get(6)?,
+                number: row.try_get(7)?,
+                traceparent: row.try_get(8)?,
+                to_ours: row.try_get(9)?,
+            })
+        })
+        .collect()
+}
+
+/// Posts what the bank did: its fee, and the money where no flow posts it.
+fn post(book: &mut Book, changed: &Changed, fee: i64) {
+    post_fee(book, changed, fee);
+    if !firmbanking::is_reserved(&changed.purpose) {
+        let cash = SystemAccount::corporate_cash(&changed.from_bank, 0);
+        let receiver = match &changed.to_ours {
+            Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
+            None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
+        };
+        let entry_id = derive(changed.firmbanking_id, "transfer");
+        book.post((entry_id, 0), EntryKind::Transfer, receiver, cash, changed.amount);
+    }
+}
+
+fn post_fee(book: &mut Book, changed: &Changed, fee: i64) {
+    if fee > 0 {
+        let cash = SystemAccount::corporate_cash(&changed.from_bank, 0);
+        let expense = SystemAccount::new(AccountKind::FirmbankingFee, Uuid::nil(), 0);
+        let entry_id = derive(changed.firmbanking_id, "fee");
+        book.post((entry_id, 0), EntryKind::FirmbankingFee, expense, cash, fee);
+    }
+}

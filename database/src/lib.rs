@@ -1,0 +1,53 @@
+//! Connections to PostgreSQL, and the migrations.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// The migrations, numbered; the reason of each stands at its top.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// A pool of at most `connections` connections, opened when they are needed.
+///
+/// A database that is down is not an error here: who asks for a connection
+/// finds out, and tries again.
+pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(database_url)?
+        .application_name("mypay")
+        .options([
+            // Batches are joined from an array to a table by key. The planner
+            // must take the array's order, in which rows are locked: two lanes
+            // that lock the same rows in two orders would deadlock.
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            // Statistics of a fresh table say that it is empty; a plan that
+            // scans it would stay for the life of the connection.
+            ("enable_seqscan", "off"),
+            ("jit", "off"),
+            // One plan for a prepared statement, whatever the array's length.
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
+    Ok(pool_options(connections).connect_lazy_with(options))
+}
+
+/// A pool for questions over whole tables, with the planner left alone.
+pub fn reporting_pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(database_url)?.application_name("mypay-report");
+    Ok(pool_options(connections).connect_lazy_with(options))
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        // A ping before each use is a round trip a batch; a broken connection
+        // shows itself at its first statement, and every caller tries again.
+        .test_before_acquire(false)
+}
+
+/// Brings the tables up to date. Safe to call from many processes at once.
+pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    MIGRATIONS.run(pool).await
+}

@@ -1,0 +1,120 @@
+//! Firmbanking: real money from one bank account to another.
+
+use mypay_schemas::firmbanking::{
+    BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+};
+
+use crate::Reason;
+use crate::book::valid_amount;
+
+/// The longest account number, in digits.
+const ACCOUNT_NUMBER_MAX: usize = 20;
+/// The longest name of an account's holder, in characters.
+pub const HOLDER_NAME_MAX: usize = 100;
+/// The longest purpose, in characters.
+const PURPOSE_MAX: usize = 40;
+
+/// What a request of another flow asked for, where one stands behind a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Which flow, as the command's purpose.
+    pub purpose: &'static str,
+    /// The amount it asked for, whole won.
+    pub amount: i64,
+    /// The account that is not ours: the one a recharge draws from, the one a
+    /// payout goes to.
+    pub account: BankAccount,
+}
+
+/// A bank contract as a command sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// Our corporate account's number at that bank.
+    pub corporate_account: String,
+    /// Whether it is in force.
+    pub in_force: bool,
+}
+
+/// The accounts of a command that may go to the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The account to debit; its bank is the one that is commanded.
+    pub from: BankAccount,
+    /// The account to credit.
+    pub to: BankAccount,
+}
+
+/// Decides whether a command may go to the bank.
+///
+/// `contract_of` gives the contract with a bank. The purposes of our own flows
+/// are taken only with such a request behind them: otherwise anybody who can
+/// write to the topic could draw money in a flow's name.
+pub fn decide<'a>(
+    request: &FirmbankingRequest,
+    origin: Option<&Origin>,
+    contract_of: impl Fn(&str) -> Option<&'a Contract>,
+) -> Result<Command, Reason> {
+    let amount = valid_amount(request.amount)?;
+    let purpose = request.purpose.as_str();
+    if purpose.is_empty() || purpose.chars().count() > PURPOSE_MAX || purpose.contains(char::is_control) {
+        return Err(Reason::InvalidField);
+    }
+    if let Some(holder_name) = &request.to_holder_name
+        && (holder_name.chars().count() > HOLDER_NAME_MAX || holder_name.contains(char::is_control))
+    {
+        return Err(Reason::InvalidField);
+    }
+    let from = normalised(&request.from.bank_code, &request.from.account_number)?;
+    let to = normalised(&request.to.bank_code, &request.to.account_number)?;
+    if from == to {
+        return Err(Reason::InvalidField);
+    }
+    let ours = |account: &BankAccount| {
+        contract_of(&account.bank_code)
+            .is_some_and(|contract| contract.corporate_account == account.account_number)
+    };
+    let contract = contract_of(&from.bank_code).ok_or(Reason::NoContract)?;
+    if !contract.in_force {
+        return Err(Reason::NoContract);
+    }
+    if is_reserved(purpose) {
+        let origin = origin.ok_or(Reason::UnknownOrigin)?;
+        let accounts_fit = if purpose == PURPOSE_RECHARGE {
+            from == origin.account && ours(&to)
+        } else {
+            ours(&from) && to == origin.account
+        };
+        if origin.purpose != purpose || origin.amount != amount || !accounts_fit {
+            return Err(Reason::UnknownOrigin);
+        }
+    } else if !ours(&from) {
+        // A direct command moves our own money only; drawing from a member's
+        // account needs a recharge.
+        return Err(Reason::NotOurAccount);
+    }
+    Ok(Command { from, to })
+}
+
+/// Whether a purpose is kept for our own flows.
+pub fn is_reserved(purpose: &str) -> bool {
+    [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT].contains(&purpose)
+}
+
+/// An account with its number reduced to digits.
+///
+/// People write account numbers with dashes and spaces; banks take digits.
+pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, Reason> {
+    let bank_ok = bank_code.len() == 3 && bank_code.bytes().all(|byte| byte.is_ascii_digit());
+    let digits: String = account_number
+        .chars()
+        .filter(|character| !matches!(character, '-' | ' '))
+        .take(ACCOUNT_NUMBER_MAX + 1)
+        .collect();
+    let number_ok = (1..=ACCOUNT_NUMBER_MAX).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if bank_ok && number_ok {
+        Ok(BankAccount { bank_code: bank_code.to_string(), account_number: digits })
+    } else {
+        Err(Reason::InvalidField)
+    }
+}

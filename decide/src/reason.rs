@@ -1,0 +1,77 @@
+//! Why a request is rejected.
+
+/// The reason code of a rejection, part of the contract with clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The amount is zero, negative or beyond what any request may move.
+    InvalidAmount,
+    /// A text field is empty, too long or not of its form.
+    InvalidField,
+    /// The id carries no time (UUID version 7 is needed).
+    IdWithoutTime,
+    /// The id's time is older than what `queue_log` remembers.
+    PastHorizon,
+    /// The id's time lies in the future.
+    IdFromTheFuture,
+    /// There is no such member, or the member is closed.
+    UnknownMember,
+    /// There is no such receiver, or the receiver is closed.
+    UnknownReceiver,
+    /// There is no such franchise, or it is closed.
+    UnknownFranchise,
+    /// Sender and receiver are the same.
+    SameMember,
+    /// The balance is smaller than the amount and its fee.
+    InsufficientFunds,
+    /// The balance would pass its cap.
+    BalanceCapExceeded,
+    /// A direct recharge below the minimum.
+    BelowRechargeMinimum,
+    /// A single remittance above the maximum.
+    RemittanceLimitExceeded,
+    /// The day's remittances would pass their limit.
+    DailyLimitExceeded,
+    /// The member has no registered bank account.
+    NoBankAccount,
+    /// There is no contract in force with that bank.
+    NoContract,
+    /// Neither side of the command is an account of ours.
+    NotOurAccount,
+    /// A purpose kept for our own flows, without a request of theirs behind it.
+    UnknownOrigin,
+    /// The cut lies in the future.
+    CutInTheFuture,
+    /// The bank refused the command.
+    RefusedByBank,
+    /// The account does not belong to the holder named.
+    HolderMismatch,
+}
+
+impl Reason {
+    /// The code as it stands in results and in `queue_log`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Reason::InvalidAmount => "invalid_amount",
+            Reason::InvalidField => "invalid_field",
+            Reason::IdWithoutTime => "id_without_time",
+            Reason::PastHorizon => "past_horizon",
+            Reason::IdFromTheFuture => "id_from_the_future",
+            Reason::UnknownMember => "unknown_member",
+            Reason::UnknownReceiver => "unknown_receiver",
+            Reason::UnknownFranchise => "unknown_franchise",
+            Reason::SameMember => "same_member",
+            Reason::InsufficientFunds => "insufficient_funds",
+            Reason::BalanceCapExceeded => "balance_cap_exceeded",
+            Reason::BelowRechargeMinimum => "below_recharge_minimum",
+            Reason::RemittanceLimitExceeded => "remittance_limit_exceeded",
+            Reason::DailyLimitExceeded => "daily_limit_exceeded",
+            Reason::NoBankAccount => "no_bank_account",
+            Reason::NoContract => "no_contract",
+            Reason::NotOurAccount => "not_our_account",
+            Reason::UnknownOrigin => "unknown_origin",
+            Reason::CutInTheFuture => "cut_in_the_future",
+            Reason::RefusedByBank => "refused_by_bank",
+            Reason::HolderMismatch => "holder_mismatch",
+        }
+    }
+}

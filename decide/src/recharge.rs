@@ -1,0 +1,79 @@
+//! Recharge: a member's bank account to my money, by firmbanking.
+
+use mypay_schemas::firmbanking::BankAccount;
+use mypay_schemas::recharge::RechargeRequest;
+use uuid::Uuid;
+
+use crate::account::{Account, SystemAccount};
+use crate::book::{Book, EntryKind, valid_amount};
+use crate::{Decision, Limits, Reason};
+
+/// The command that a recharge asks of the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draw {
+    /// The member's registered account.
+    pub from: BankAccount,
+    /// Our corporate account at the same bank.
+    pub to: BankAccount,
+}
+
+/// Decides on a recharge, and reserves room for it under the cap.
+///
+/// `registered` is the member's bank account, `corporate` ours at that bank.
+/// Nothing is credited before the bank has confirmed; but the amount counts
+/// against the cap from now on, so that many recharges at once cannot pass it.
+pub fn decide(
+    book: &mut Book,
+    request: &RechargeRequest,
+    registered: Option<&BankAccount>,
+    corporate: Option<&BankAccount>,
+    limits: &Limits,
+) -> Decision<Draw> {
+    match check(book, request, registered, corporate, limits) {
+        Ok((member_id, draw)) => {
+            book.reserve(member_id, request.amount);
+            Decision::AwaitsBank(draw)
+        }
+        Err(reason) => Decision::Rejected(reason),
+    }
+}
+
+fn check(
+    book: &Book,
+    request: &RechargeRequest,
+    registered: Option<&BankAccount>,
+    corporate: Option<&BankAccount>,
+    limits: &Limits,
+) -> Result<(Uuid, Draw), Reason> {
+    let amount = valid_amount(request.amount)?;
+    if amount < limits.recharge_min {
+        return Err(Reason::BelowRechargeMinimum);
+    }
+    let member_id = Uuid::try_parse(&request.member_id).map_err(|_| Reason::UnknownMember)?;
+    let money = book.open_member(member_id).ok_or(Reason::UnknownMember)?;
+    if money.balance + money.pending + amount > limits.balance_cap {
+        return Err(Reason::BalanceCapExceeded);
+    }
+    let from = registered.ok_or(Reason::NoBankAccount)?.clone();
+    let to = corporate.ok_or(Reason::NoContract)?.clone();
+    Ok((member_id, Draw { from, to }))
+}
+
+/// The bank has confirmed: the money goes onto the member's balance.
+pub fn confirmed(book: &mut Book, recharge_id: Uuid, member_id: Uuid, amount: i64, cash: SystemAccount) {
+    book.even_if_closed(member_id);
+    book.reserve(member_id, -amount);
+    book.post(
+        (recharge_id, 0),
+        EntryKind::Recharge,
+        cash,
+        Account::Member(member_id),
+        amount,
+    );
+}
+
+/// The bank has refused: the room under the cap is given back.
+pub fn refused(book: &mut Book, member_id: Uuid, amount: i64) {
+    book.even_if_closed(member_id);
+    book.reserve(member_id, -amount);
+}

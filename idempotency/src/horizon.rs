@@ -1,0 +1,126 @@
+//! How far back an id is remembered: the partitions of `queue_log`.
+//!
+//! Partitions are weeks of the time that ids carry. Purging drops a partition
+//! whole. An id from before the oldest one is refused: it could be a duplicate
+//! that nobody remembers.
+
+use std::sync::RwLock;
+
+use chrono::{DateTime, Utc};
+use mypay_schemas::identity::{lower_bound, time_of};
+use sqlx::{AssertSqlSafe, PgPool, Row};
+use uuid::Uuid;
+
+/// One week in milliseconds.
+const WEEK: i64 = 7 * 24 * 3_600_000;
+/// How long rows are kept; longer than any topic keeps its messages (35 days;
+/// `mypay topics lint` compares the two).
+pub const HORIZON_WEEKS: i64 = 5;
+/// How many weeks ahead partitions are made, so that none is missing when the
+/// maintenance does not run for some days.
+const AHEAD_WEEKS: i64 = 2;
+/// How far an id's time may lie ahead of our clock.
+pub const CLOCK_SKEW_MILLIS: i64 = 24 * 3_600_000;
+
+/// Why an id cannot be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// Older than the oldest partition.
+    Past,
+    /// Further in the future than clocks differ.
+    Future,
+}
+
+/// The span of ids that have a partition.
+///
+/// Read by every message, moved once a week by maintenance.
+#[derive(Debug)]
+pub struct Horizon {
+    oldest: RwLock<i64>,
+}
+
+impl Horizon {
+    /// Reads the span of the partitions, and makes what is missing.
+    pub async fn open(pool: &PgPool, now: DateTime<Utc>) -> Result<Self, sqlx::Error> {
+        let oldest = maintain(pool, now).await?;
+        Ok(Self { oldest: RwLock::new(oldest) })
+    }
+
+    /// Makes the coming partitions; called now and then.
+    pub async fn renew(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let oldest = maintain(pool, now).await?;
+        *self.oldest.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = oldest;
+        Ok(())
+    }
+
+    /// Whether an id can be claimed at this instant.
+    pub fn check(&self, id: Uuid, now: DateTime<Utc>) -> Result<(), Beyond> {
+        let time = time_of(id);
+        let oldest = *self.oldest.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if time < oldest {
+            Err(Beyond::Past)
+        } else if time > now.timestamp_millis() + CLOCK_SKEW_MILLIS {
+            Err(Beyond::Future)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Makes the partitions from the horizon to the weeks ahead; tells where the
+/// oldest begins, in milliseconds since the epoch.
+async fn maintain(pool: &PgPool, now: DateTime<Utc>) -> Result<i64, sqlx::Error> {
+    let this_week = now.timestamp_millis().div_euclid(WEEK);
+    let wanted = this_week - HORIZON_WEEKS..=this_week + AHEAD_WEEKS;
+    let existing = weeks(pool).await?;
+    for week in wanted.filter(|week| !existing.contains(week)) {
+        let (from, to) = (lower_bound(week * WEEK), lower_bound((week + 1) * WEEK));
+        // The names and bounds are numbers of ours; nothing here is input.
+        let created = sqlx::query(AssertSqlSafe(format!(
+            "CREATE TABLE IF NOT EXISTS queue_log_w{week}
+                 PARTITION OF queue_log FOR VALUES FROM ('{from}') TO ('{to}')"
+        )))
+        .execute(pool)
+        .await;
+        // Another process may make the same one at the same instant.
+        if let Err(error) = created
+            && !weeks(pool).await?.contains(&week)
+        {
+            return Err(error);
+        }
+    }
+    let oldest = existing.into_iter().min().unwrap_or(i64::MAX);
+    Ok(oldest.min(this_week - HORIZON_WEEKS) * WEEK)
+}
+
+/// The weeks that have a partition.
+async fn weeks(pool: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = 'queue_log'::regclass",
+    )
+    .fetch_all(pool)
+    .await?;
+    let names = rows
+        .iter()
+        .map(|row| row.try_get::<String, _>(0))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(names
+        .iter()
+        .filter_map(|name| name.strip_prefix("queue_log_w")?.parse().ok())
+        .collect())
+}
+
+/// Drops the partitions that lie wholly before the horizon; tells their weeks,
+/// counted since the epoch.
+pub async fn purge(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<i64>, sqlx::Error> {
+    let oldest_kept = now.timestamp_millis().div_euclid(WEEK) - HORIZON_WEEKS;
+    let mut dropped = weeks(pool).await?;
+    dropped.retain(|week| *week < oldest_kept);
+    for week in &dropped {
+        sqlx::query(AssertSqlSafe(format!("DROP TABLE queue_log_w{week}")))
+            .execute(pool)
+            .await?;
+    }
+    Ok(dropped)
+}

@@ -1,0 +1,190 @@
+//! A transactional producer that is thrown away when in doubt.
+//!
+//! librdkafka 2.12 has no KIP-890 yet: a transaction whose end timed out may
+//! still be ended by a late request, and a new one under the same epoch could
+//! be taken for it. So after any error the producer is dropped and made anew,
+//! which raises its epoch and ends whatever it left; the caller then reads the
+//! committed offsets, and knows what was done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+
+/// How long a step of a transaction may take before the producer is given up.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// After so long the broker ends a transaction that nobody ended; until then
+/// read_committed readers wait behind it.
+const TRANSACTION_TIMEOUT_MS: &str = "20000";
+
+/// A message for a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The topic.
+    pub topic: &'static str,
+    /// The record's key.
+    pub key: Vec<u8>,
+    /// The record's value.
+    pub payload: Vec<u8>,
+    /// W3C trace context, where the cause had one.
+    pub traceparent: Option<String>,
+    /// More headers: why a dead letter is dead.
+    pub headers: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Counts delivery reports: `flush()` costs about 100 ms a call, this nothing.
+#[derive(Default)]
+struct Deliveries {
+    settled: AtomicU64,
+    failed: Mutex<Option<KafkaError>>,
+    changed: Condvar,
+    wanted: AtomicU64,
+}
+
+struct Context(Arc<Deliveries>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let deliveries = &self.0;
+        if let Err((error, _)) = result {
+            let mut failed = lock(&deliveries.failed);
+            failed.get_or_insert_with(|| error.clone());
+        }
+        let settled = deliveries.settled.fetch_add(1, Ordering::AcqRel) + 1;
+        if settled >= deliveries.wanted.load(Ordering::Acquire) {
+            // The waiter checks under this lock, so the notice is not missed.
+            let _held = lock(&deliveries.failed);
+            deliveries.changed.notify_all();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A producer under one transactional id.
+pub struct TransactionalProducer {
+    producer: ThreadedProducer<Context>,
+    deliveries: Arc<Deliveries>,
+    sent: u64,
+}
+
+impl TransactionalProducer {
+    /// Connects and ends what an earlier producer of this id left hanging.
+    ///
+    /// Blocks until the brokers answer, at most some seconds.
+    pub fn connect(bootstrap: &str, transactional_id: &str) -> KafkaResult<Self> {
+        let deliveries = Arc::new(Deliveries::default());
+        let producer: ThreadedProducer<Context> = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("client.id", transactional_id)
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            // Less than the transaction's, as librdkafka demands.
+            .set("message.timeout.ms", "15000")
+            .set("acks", "all")
+            .set("compression.type", "lz4")
+            // A dead letter is a whole request and the headers that explain it.
+            .set("message.max.bytes", "2000000")
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", "500000")
+            .set("queue.buffering.max.kbytes", "262144")
+            .set("batch.size", "262144")
+            .create_with_context(Context(Arc::clone(&deliveries)))?;
+        producer.init_transactions(PATIENCE)?;
+        Ok(Self { producer, deliveries, sent: 0 })
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) -> KafkaResult<()> {
+        self.producer.begin_transaction()
+    }
+
+    /// Sends a message in the transaction; it waits in the producer's queue.
+    pub fn send(&mut self, event: &Event) -> KafkaResult<()> {
+        let began = Instant::now();
+        loop {
+            let mut record = BaseRecord::to(event.topic)
+                .key(&event.key)
+                .payload(&event.payload);
+            if let Some(headers) = headers(event) {
+                record = record.headers(headers);
+            }
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.sent += 1;
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
+                    if began.elapsed() < PATIENCE =>
+                {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Commits the messages together with the offsets of a consumer group.
+    pub fn commit(
+        &mut self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> KafkaResult<()> {
+        self.await_deliveries()?;
+        self.producer
+            .send_offsets_to_transaction(offsets, group, PATIENCE)?;
+        self.producer.commit_transaction(PATIENCE)
+    }
+
+    fn await_deliveries(&self) -> KafkaResult<()> {
+        let deadline = Instant::now() + PATIENCE;
+        self.deliveries.wanted.store(self.sent, Ordering::Release);
+        let mut failed = lock(&self.deliveries.failed);
+        loop {
+            if let Some(error) = failed.take() {
+                return Err(error);
+            }
+            if self.deliveries.settled.load(Ordering::Acquire) >= self.sent {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+            }
+            failed = self
+                .deliveries
+                .changed
+                .wait_timeout(failed, left.min(Duration::from_millis(100)))
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .0;
+        }
+    }
+}
+
+fn headers(event: &Event) -> Option<OwnedHeaders> {
+    if event.traceparent.is_none() && event.headers.is_empty() {
+        return None;
+    }
+    let mut headers = OwnedHeaders::new();
+    if let Some(traceparent) = &event.traceparent {
+        headers = headers.insert(Header { key: "traceparent", value: Some(traceparent.as_bytes()) });
+    }
+    for (key, value) in &event.headers {
+        headers = headers.insert(Header { key, value: Some(value) });
+    }
+    Some(headers)
+}

@@ -1,0 +1,96 @@
+//! The HTTP edge, as a client sees it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+/// A client of the edge.
+#[derive(Clone)]
+pub(super) struct Edge {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Edge {
+    pub(super) fn new(api_url: &str) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(256)
+            .build()?;
+        Ok(Self { http, base: api_url.trim_end_matches('/').to_string() })
+    }
+
+    /// Waits until the edge accepts requests.
+    pub(super) async fn until_healthy(&self, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut last = "no answer".to_string();
+        while Instant::now() < deadline {
+            match self.http.get(format!("{}/health", self.base)).send().await {
+                Ok(answer) => {
+                    let body: Value = answer.json().await.unwrap_or_default();
+                    if body["accepting"] == true {
+                        return Ok(());
+                    }
+                    last = body.to_string();
+                }
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        bail!("not within {patience:?}: {last}")
+    }
+
+    /// Sends a command; `key` is its Idempotency-Key. While the edge says to
+    /// try again, it is tried again, with the same key.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let mut tries = 0;
+        loop {
+            let mut request = self.http.post(format!("{}{path}", self.base)).json(body);
+            if let Some(key) = key {
+                request = request.header("Idempotency-Key", key);
+            }
+            let answered = match request.send().await {
+                Ok(answer) => {
+                    let status = answer.status();
+                    (status, answer.json().await.unwrap_or_default())
+                }
+                Err(error) if key.is_some() && tries < 20 => {
+                    tracing::warn!(%error, path, "no answer; trying again with the same key");
+                    (StatusCode::SERVICE_UNAVAILABLE, Value::Null)
+                }
+                Err(error) => return Err(error).with_context(|| format!("POST {path}")),
+            };
+            if answered.0 != StatusCode::SERVICE_UNAVAILABLE || tries == 20 {
+                return Ok(answered);
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(100 * tries)).await;
+        }
+    }
+
+    /// Puts a resource in its place.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
+        let answer = self.http.put(format!("{}{path}", self.base)).json(body).send().await?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("PUT {path}: {status}: {}", answer.text().await.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Reads a resource; `None` where there is none.
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(answer.error_for_status()?.json().await?))
+    }
+}

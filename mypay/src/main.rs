@@ -1,0 +1,60 @@
+//! `mypay`: a thin command line over the crates.
+//!
+//! One file a command under `cmd/`; each has its arguments and one `run`.
+
+mod cmd;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exactly-once money movement on Kafka.
+#[derive(Parser)]
+#[command(name = "mypay", version, about, max_term_width = 100)]
+struct Cli {
+    /// Print results as JSON, for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start, stop and look at the local stack of real servers.
+    Stack(cmd::stack::Args),
+    /// Plan, apply and compare the topics.
+    Topics(cmd::topics::Args),
+    /// Check and register the Avro schemas.
+    Schemas(cmd::schemas::Args),
+    /// Run the dummy bank.
+    Bank(cmd::bank::Args),
+    /// Consume the requests of flows, and work at the banks.
+    Consume(cmd::consume::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    cmd::telemetry::init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a tokio runtime: the process has no threads left?");
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Stack(args) => args.run(cli.json).await,
+            Command::Topics(args) => args.run(cli.json).await,
+            Command::Schemas(args) => args.run(cli.json).await,
+            Command::Bank(args) => args.run(cli.json).await,
+            Command::Consume(args) => args.run(cli.json).await,
+        }
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}

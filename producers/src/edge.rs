@@ -1,0 +1,140 @@
+//! The HTTP edge, from its start to its end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use mypay_bank::BankClient;
+use mypay_idempotency::slot::until_lost;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::adopt;
+use crate::http::{self, App};
+use crate::metrics::Metrics;
+use crate::producer::{OpenError, Producer, Settings, Stage};
+
+/// How long requests in flight may take when the edge is told to stop.
+const FINISH: Duration = Duration::from_secs(10);
+/// How long the relay then gets to send what was accepted last.
+const SEND_ON: Duration = Duration::from_secs(3);
+
+/// What the edge works with.
+pub struct Edge {
+    /// The database; its tables are up to date.
+    pub pool: PgPool,
+    /// The banks, to ask whose an account is.
+    pub bank: BankClient,
+    /// Kafka and the registry.
+    pub settings: Settings,
+}
+
+/// Why the edge ended.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// It could not begin to accept.
+    #[error("the edge cannot accept requests: {0}")]
+    Open(#[from] OpenError),
+    /// Another process runs under its name.
+    #[error("another process has taken slot {0}: this one was silent for too long and stops")]
+    SlotLost(String),
+    /// Its socket failed.
+    #[error("the HTTP server ended: {0}")]
+    Http(#[from] std::io::Error),
+    /// What it accepted last could not be looked after.
+    #[error("PostgreSQL, on the way down: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Edge {
+    /// Serves until `shutdown`, then finishes what is in flight.
+    ///
+    /// `/health` answers from the first moment on, and says what the edge waits
+    /// for; everything that needs it is told to come again.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), EdgeError> {
+        let metrics = Arc::new(Metrics::default());
+        let (stage, seen) = watch::channel(Stage::Database);
+        let app = Arc::new(App::new(&self, seen, Arc::clone(&metrics)));
+        let mut server = Server::start(listener, Arc::clone(&app));
+        tokio::pin!(shutdown);
+        let opening = Producer::open(self.pool.clone(), &self.settings, metrics, &stage);
+        let producer = tokio::select! {
+            opened = opening => opened?,
+            () = &mut shutdown => return Ok(server.stop(&stage).await?),
+            ended = &mut server.task => return Ok(flat(ended)?),
+        };
+        app.open(&producer);
+        let adopting = tokio::spawn(adopt::run(
+            self.pool.clone(),
+            self.settings.kafka_bootstrap.clone(),
+            producer.writer(),
+        ));
+        let outcome = tokio::select! {
+            () = &mut shutdown => server.stop(&stage).await.map_err(EdgeError::from),
+            ended = &mut server.task => flat(ended).map_err(EdgeError::from),
+            () = until_lost(producer.lost()) => {
+                let _ = server.stop(&stage).await;
+                Err(EdgeError::SlotLost(producer.writer()))
+            }
+        };
+        adopting.abort();
+        match producer.close(SEND_ON).await? {
+            0 => {}
+            left => tracing::warn!(left, "accepted requests wait in the outbox for the next edge"),
+        }
+        outcome
+    }
+}
+
+struct Server {
+    task: JoinHandle<std::io::Result<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    fn start(listener: TcpListener, app: Arc<App>) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        // An answer is one small packet; waiting for more to send with it costs
+        // 40 ms for nothing.
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY was not set");
+            }
+        });
+        let task = tokio::spawn(async move {
+            axum::serve(listener, http::router(app))
+                .with_graceful_shutdown(async move {
+                    // An error means that the edge is gone: stop as well.
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                })
+                .await
+        });
+        Self { task, stop }
+    }
+
+    /// Takes no more connections, and waits for the answers that are due.
+    async fn stop(&mut self, stage: &watch::Sender<Stage>) -> std::io::Result<()> {
+        stage.send_replace(Stage::Stopping);
+        // Nobody listens where the server has ended by itself.
+        let _ = self.stop.send(true);
+        match tokio::time::timeout(FINISH, &mut self.task).await {
+            Ok(ended) => flat(ended),
+            Err(_) => {
+                tracing::warn!("some requests were still in flight when the edge stopped");
+                self.task.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn flat(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Result<()> {
+    ended.map_err(std::io::Error::other)?
+}

@@ -1,0 +1,75 @@
+//! `POST /firmbankings` to `my.firmbanking.request`.
+
+use mypay_schemas::Flow;
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
+use serde::Deserialize;
+
+use crate::request::{Body, HOLDER_NAME_MAX, Head, Refusal, account, amount, text};
+
+/// The longest purpose, in characters.
+const PURPOSE_MAX: usize = 40;
+
+/// Move money of ours from one bank account to another.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirmbankingBody {
+    /// Why, at most 40 characters. `recharge`, `remittance` and `settlement`
+    /// are kept for the flows of these names.
+    #[schema(example = "transfer", max_length = 40)]
+    pub purpose: String,
+    /// The account to debit, one of ours.
+    pub from: AccountBody,
+    /// The account to credit.
+    pub to: AccountBody,
+    /// Whole won.
+    #[schema(example = 1_000_000, minimum = 1)]
+    pub amount: i64,
+    /// Whose account `to` must be; the bank's own record is asked first.
+    #[serde(default)]
+    pub to_holder_name: Option<String>,
+}
+
+/// An account at a bank.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountBody {
+    /// Three digits.
+    #[schema(example = "004")]
+    pub bank_code: String,
+    /// 6 to 20 digits; dashes and spaces are left out.
+    #[schema(example = "110-123-456789")]
+    pub account_number: String,
+}
+
+impl AccountBody {
+    fn check(&self, field: &str) -> Result<BankAccount, Refusal> {
+        let account = account(field, &self.bank_code, &self.account_number)?;
+        Ok(BankAccount {
+            bank_code: account.bank_code,
+            account_number: account.account_number,
+        })
+    }
+}
+
+impl Body for FirmbankingBody {
+    const FLOW: Flow = Flow::Firmbanking;
+    type Request = FirmbankingRequest;
+
+    fn into_request(self, head: Head) -> Result<FirmbankingRequest, Refusal> {
+        let to_holder_name = self
+            .to_holder_name
+            .map(|name| text("to_holder_name", &name, HOLDER_NAME_MAX))
+            .transpose()?;
+        Ok(FirmbankingRequest {
+            purpose: text("purpose", &self.purpose, PURPOSE_MAX)?,
+            from: self.from.check("from")?,
+            to: self.to.check("to")?,
+            amount: amount(self.amount)?,
+            to_holder_name,
+            message_id: head.message_id,
+            correlation_id: head.correlation_id,
+            requested_at: head.requested_at,
+            causation_id: None,
+        })
+    }
+}

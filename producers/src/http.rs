@@ -1,0 +1,88 @@
+//! The HTTP interface: one file a resource.
+
+mod app;
+mod bank_accounts;
+mod contracts;
+mod docs;
+mod extract;
+mod firmbankings;
+mod franchises;
+mod health;
+mod members;
+mod money;
+mod page;
+mod payments;
+mod problem;
+mod recharges;
+mod remittances;
+mod requests;
+mod settlements;
+mod submit;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use app::App;
+
+use problem::Problem;
+
+/// No request of ours has more than a few hundred bytes.
+const BODY_MAX: usize = 64 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "my-pay",
+        description = "Money movement on Kafka, each request exactly once. A `POST` of a request \
+            answers 202 when it is durable; ask `GET /requests/{id}` for its outcome. Send the same \
+            `Idempotency-Key` again as often as you like: it is handled once. Errors are \
+            `application/problem+json` (RFC 9457) with a `reason` code."
+    ),
+    components(schemas(problem::ProblemBody))
+)]
+struct Api;
+
+/// All routes, and what stands around them.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (routes, api) = resources().split_for_parts();
+    routes
+        .merge(docs::routes(api))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| async { Problem::not_found("unknown_route", "there is no such resource") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(Arc::clone(&app), watch::watch))
+        .with_state(app)
+}
+
+fn resources() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(members::create, members::list))
+        .routes(routes!(members::find))
+        .routes(routes!(bank_accounts::register, bank_accounts::find))
+        .routes(routes!(money::of_member))
+        .routes(routes!(money::history))
+        .routes(routes!(money::of_area))
+        .routes(routes!(recharges::create))
+        .routes(routes!(remittances::create))
+        .routes(routes!(payments::create))
+        .routes(routes!(settlements::create))
+        .routes(routes!(settlements::find))
+        .routes(routes!(firmbankings::create))
+        .routes(routes!(requests::find))
+        .routes(routes!(franchises::slips))
+        .routes(routes!(contracts::put))
+        .routes(routes!(contracts::list))
+        .routes(routes!(health::health))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! What the handlers share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use mypay_bank::BankClient;
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use super::problem::Problem;
+use crate::accept::Acceptance;
+use crate::edge::Edge;
+use crate::metrics::Metrics;
+use crate::producer::{Producer, Stage};
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) pool: PgPool,
+    pub(crate) bank: BankClient,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) kafka_bootstrap: String,
+    stage: watch::Receiver<Stage>,
+    door: OnceLock<Door>,
+}
+
+/// There once the edge accepts.
+struct Door {
+    acceptance: Acceptance,
+    relay_healthy: Arc<AtomicBool>,
+}
+
+impl App {
+    pub(crate) fn new(edge: &Edge, stage: watch::Receiver<Stage>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            pool: edge.pool.clone(),
+            bank: edge.bank.clone(),
+            metrics,
+            kafka_bootstrap: edge.settings.kafka_bootstrap.clone(),
+            stage,
+            door: OnceLock::new(),
+        }
+    }
+
+    /// From now on requests are accepted.
+    pub(crate) fn open(&self, producer: &Producer) {
+        self.door.get_or_init(|| Door {
+            acceptance: producer.acceptance().clone(),
+            relay_healthy: producer.relay_healthy(),
+        });
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    pub(crate) fn acceptance(&self) -> Result<&Acceptance, Problem> {
+        match (self.door.get(), self.stage()) {
+            (_, Stage::Stopping) => Err(Problem::unavailable("stopping", "the edge is being stopped")),
+            (Some(door), _) => Ok(&door.acceptance),
+            (None, _) => Err(Problem::unavailable("starting", "the edge is being started; see /health")),
+        }
+    }
+
+    /// Whether what is accepted goes on to Kafka at once.
+    pub(crate) fn relay_healthy(&self) -> bool {
+        self.door
+            .get()
+            .is_some_and(|door| door.relay_healthy.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,219 @@
+//! `POST` and `GET /members/{id}/bank-account`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, SubsecRound, Utc};
+use mypay_bank::HolderAnswer;
+use mypay_decide::limits::korean_day;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Body, Id};
+use super::members::unknown;
+use super::problem::{Problem, ProblemBody};
+use crate::request::{HOLDER_NAME_MAX, account, text};
+
+/// A bank account to register.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BankAccountBody {
+    /// Three digits.
+    #[schema(example = "004")]
+    bank_code: String,
+    /// 6 to 20 digits; dashes and spaces are left out.
+    #[schema(example = "110-123-456789")]
+    account_number: String,
+    /// As the bank has it.
+    #[schema(example = "김하나")]
+    holder_name: String,
+}
+
+/// A member's registered bank account.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RegisteredAccount {
+    member_id: Uuid,
+    bank_code: String,
+    account_number: String,
+    holder_name: String,
+    registered_at: DateTime<Utc>,
+}
+
+/// Registers a member's bank account, in place of an earlier one.
+///
+/// The bank is asked that the account is real and open, and whose it is.
+#[utoipa::path(
+    post,
+    path = "/members/{id}/bank-account",
+    tag = "members",
+    params(("id" = Uuid, Path, description = "The member")),
+    request_body = BankAccountBody,
+    responses(
+        (status = 201, description = "Registered", body = RegisteredAccount),
+        (status = 404, description = "There is no such member", body = ProblemBody),
+        (status = 422, description = "`member_closed`, `no_contract`, `no_such_account`, `account_closed`, `holder_mismatch`", body = ProblemBody),
+        (status = 503, description = "The bank did not say: try again", body = ProblemBody),
+    )
+)]
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    Id(member_id): Id,
+    Body(body): Body<BankAccountBody>,
+) -> Result<(StatusCode, Json<RegisteredAccount>), Problem> {
+    let account = account("account_number", &body.bank_code, &body.account_number)?;
+    let holder_name = text("holder_name", &body.holder_name, HOLDER_NAME_MAX)?;
+    check_member(&app.pool, member_id).await?;
+    check_contract(&app.pool, &account.bank_code).await?;
+    check_holder(app.bank.holder(&account).await, &holder_name)?;
+    let registered = RegisteredAccount {
+        member_id,
+        bank_code: account.bank_code,
+        account_number: account.account_number,
+        holder_name,
+        registered_at: Utc::now().trunc_subsecs(6),
+    };
+    write(&app.pool, &registered).await?;
+    Ok((StatusCode::CREATED, Json(registered)))
+}
+
+/// A member's registered bank account.
+#[utoipa::path(
+    get,
+    path = "/members/{id}/bank-account",
+    tag = "members",
+    params(("id" = Uuid, Path, description = "The member")),
+    responses(
+        (status = 200, description = "The account", body = RegisteredAccount),
+        (status = 404, description = "`unknown_member` or `no_bank_account`", body = ProblemBody),
+    )
+)]
+pub(crate) async fn find(State(app): State<Arc<App>>, Id(member_id): Id) -> Result<Json<RegisteredAccount>, Problem> {
+    match of(&app.pool, member_id).await? {
+        Some(registered) => Ok(Json(registered)),
+        None => {
+            exists(&app.pool, member_id).await?;
+            let detail = "the member has no registered bank account";
+            Err(Problem::not_found("no_bank_account", detail))
+        }
+    }
+}
+
+/// A member's registered account, where there is one.
+pub(crate) async fn of(pool: &PgPool, member_id: Uuid) -> Result<Option<RegisteredAccount>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT member_id, bank_code, account_number, holder_name, registered_at
+           FROM banking.registered_account WHERE member_id = $1",
+    )
+    .bind(member_id)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        Ok(RegisteredAccount {
+            member_id: row.try_get(0)?,
+            bank_code: row.try_get(1)?,
+            account_number: row.try_get(2)?,
+            holder_name: row.try_get(3)?,
+            registered_at: row.try_get(4)?,
+        })
+    })
+    .transpose()
+}
+
+/// Whether the member is open; an error where there is none.
+async fn exists(pool: &PgPool, member_id: Uuid) -> Result<bool, Problem> {
+    let row = sqlx::query("SELECT status = 'OPEN' FROM membership.member WHERE member_id = $1")
+        .bind(member_id)
+        .fetch_optional(pool)
+        .await?
+        .ok_or_else(unknown)?;
+    Ok(row.try_get(0)?)
+}
+
+async fn check_member(pool: &PgPool, member_id: Uuid) -> Result<(), Problem> {
+    if exists(pool, member_id).await? {
+        Ok(())
+    } else {
+        Err(closed())
+    }
+}
+
+fn closed() -> Problem {
+    Problem::invalid("member_closed", "the member is closed")
+}
+
+async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
+    let in_force = sqlx::query(
+        "SELECT 1 FROM banking.contract
+          WHERE bank_code = $1 AND status = 'ACTIVE' AND expires_on >= $2",
+    )
+    .bind(bank_code)
+    .bind(korean_day(Utc::now()))
+    .fetch_optional(pool)
+    .await?
+    .is_some();
+    if in_force {
+        Ok(())
+    } else {
+        Err(Problem::invalid("no_contract", format!("there is no contract in force with bank {bank_code}")))
+    }
+}
+
+/// Compares the bank's answer with what the member says.
+fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
+    match answer {
+        HolderAnswer::Open { holder_name } if holder_name.trim() == named => Ok(()),
+        // The bank's name is not told: anybody could ask for a stranger's.
+        HolderAnswer::Open { .. } => Err(Problem::invalid(
+            "holder_mismatch",
+            "the account belongs to another holder than the one named",
+        )),
+        HolderAnswer::Closed { .. } => Err(Problem::invalid("account_closed", "the account is closed")),
+        HolderAnswer::NoSuchAccount => {
+            Err(Problem::invalid("no_such_account", "the bank has no such account"))
+        }
+        HolderAnswer::Unavailable { why } => {
+            tracing::warn!(%why, "a bank did not say whose an account is");
+            Err(Problem::unavailable("bank_unavailable", "the bank did not say whose the account is: try again"))
+        }
+    }
+}
+
+/// Writes the account, unless the member was closed while the bank was asked.
+async fn write(pool: &PgPool, registered: &RegisteredAccount) -> Result<(), Problem> {
+    let written = sqlx::query(
+        "INSERT INTO banking.registered_account
+                (member_id, bank_code, account_number, holder_name, registered_at)
+         SELECT member_id, $2, $3, $4, $5 FROM membership.member
+          WHERE member_id = $1 AND status = 'OPEN' FOR SHARE
+         ON CONFLICT (member_id) DO UPDATE
+            SET bank_code = EXCLUDED.bank_code, account_number = EXCLUDED.account_number,
+                holder_name = EXCLUDED.holder_name, registered_at = EXCLUDED.registered_at",
+    )
+    .bind(registered.member_id)
+    .bind(&registered.bank_code)
+    .bind(&registered.account_number)
+    .bind(&registered.holder_name)
+    .bind(registered.registered_at)
+    .execute(pool)
+    .await?;
+    if written.rows_affected() == 1 { Ok(()) } else { Err(closed()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_holder_that_the_bank_names_will_do() {
+        let open = |name: &str| HolderAnswer::Open { holder_name: name.to_owned() };
+        assert!(check_holder(open("김하나 "), "김하나").is_ok());
+        assert!(check_holder(open("이두리"), "김하나").is_err());
+        let closed = HolderAnswer::Closed { holder_name: "김하나".to_owned() };
+        assert!(check_holder(closed, "김하나").is_err());
+        assert!(check_holder(HolderAnswer::NoSuchAccount, "김하나").is_err());
+    }
+}

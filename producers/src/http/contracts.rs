@@ -1,0 +1,208 @@
+//! `PUT /contracts/{bank_code}`, `GET /contracts`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{NaiveDate, SubsecRound, Utc};
+use mypay_decide::account::bank_owner;
+use mypay_decide::limits::korean_day;
+use mypay_decide::{AccountKind, Book, EntryKind, Limits, SystemAccount};
+use mypay_ledger::WriteError;
+use mypay_schemas::identity::derive;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Body, Named};
+use super::problem::{Problem, ProblemBody};
+use crate::request::{account, amount, text};
+
+const BANK_NAME_MAX: usize = 50;
+/// The most won that a bank may take for a command; more is a slip of the pen.
+const FEE_MAX: i64 = 1_000_000;
+
+/// A contract with a bank.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ContractBody {
+    #[schema(example = "국민은행")]
+    bank_name: String,
+    /// Number of our account at the bank.
+    #[schema(example = "900-000-000001")]
+    corporate_account: String,
+    /// Whole won a command.
+    #[schema(example = 50)]
+    fee: i64,
+    /// The last day on which it is in force, in Korea.
+    expires_on: NaiveDate,
+    /// What the corporate account holds when the contract begins, whole won.
+    /// Posted once; can be given only when the contract is created.
+    opening_capital: Option<i64>,
+}
+
+/// A contract with a bank.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Contract {
+    bank_code: String,
+    bank_name: String,
+    corporate_account: String,
+    /// `ACTIVE` or `SUSPENDED`.
+    status: String,
+    expires_on: NaiveDate,
+    /// Whether commands are taken today.
+    in_force: bool,
+    /// Whole won a command.
+    fee: i64,
+}
+
+/// Creates or changes the contract with a bank.
+///
+/// The same call can be made again; a contract that is created with an opening
+/// capital gets it once.
+#[utoipa::path(
+    put,
+    path = "/contracts/{bank_code}",
+    tag = "contracts",
+    params(("bank_code" = String, Path, description = "Three digits", example = "004")),
+    request_body = ContractBody,
+    responses(
+        (status = 201, description = "Created", body = Contract),
+        (status = 200, description = "Changed", body = Contract),
+        (status = 409, description = "The opening capital is another", body = ProblemBody),
+        (status = 422, description = "The content", body = ProblemBody),
+    )
+)]
+pub(crate) async fn put(
+    State(app): State<Arc<App>>,
+    Named(bank_code): Named,
+    Body(body): Body<ContractBody>,
+) -> Result<(StatusCode, Json<Contract>), Problem> {
+    if app.bank.table().bank(&bank_code).is_none() {
+        let detail = format!("bank {bank_code} is not in the table of banks: nobody could call it");
+        return Err(Problem::invalid("unknown_bank", detail));
+    }
+    let opening = body.opening_capital.map(amount).transpose()?;
+    let contract = body.check(bank_code)?;
+    let mut transaction = app.pool.begin().await?;
+    let created = upsert(&mut transaction, &contract).await?;
+    match (created, opening) {
+        (true, Some(won)) => open(&mut transaction, &contract.bank_code, won).await?,
+        (false, Some(won)) => check_opening(&mut transaction, &contract.bank_code, won).await?,
+        (_, None) => {}
+    }
+    transaction.commit().await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(contract)))
+}
+
+/// The contracts with banks.
+#[utoipa::path(
+    get,
+    path = "/contracts",
+    tag = "contracts",
+    responses((status = 200, description = "All contracts", body = Vec<Contract>))
+)]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contract>>, Problem> {
+    let contracts = sqlx::query(
+        "SELECT bank_code, bank_name, corporate_account, status, expires_on,
+                status = 'ACTIVE' AND expires_on >= $1, fee
+           FROM banking.contract ORDER BY bank_code",
+    )
+    .bind(korean_day(Utc::now()))
+    .fetch_all(&app.pool)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Contract {
+            bank_code: row.try_get(0)?,
+            bank_name: row.try_get(1)?,
+            corporate_account: row.try_get(2)?,
+            status: row.try_get(3)?,
+            expires_on: row.try_get(4)?,
+            in_force: row.try_get(5)?,
+            fee: row.try_get(6)?,
+        })
+    })
+    .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok(Json(contracts))
+}
+
+impl ContractBody {
+    fn check(self, bank_code: String) -> Result<Contract, Problem> {
+        if !(0..=FEE_MAX).contains(&self.fee) {
+            return Err(Problem::invalid("invalid_field", format!("fee: whole won from 0 to {FEE_MAX}")));
+        }
+        let account = account("corporate_account", &bank_code, &self.corporate_account)?;
+        Ok(Contract {
+            bank_code: account.bank_code,
+            bank_name: text("bank_name", &self.bank_name, BANK_NAME_MAX)?,
+            corporate_account: account.account_number,
+            status: "ACTIVE".to_owned(),
+            expires_on: self.expires_on,
+            in_force: self.expires_on >= korean_day(Utc::now()),
+            fee: self.fee,
+        })
+    }
+}
+
+/// Whether the contract is new.
+async fn upsert(connection: &mut PgConnection, contract: &Contract) -> Result<bool, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO banking.contract (bank_code, bank_name, corporate_account, status, expires_on, fee)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (bank_code) DO UPDATE
+            SET bank_name = EXCLUDED.bank_name, corporate_account = EXCLUDED.corporate_account,
+                status = EXCLUDED.status, expires_on = EXCLUDED.expires_on, fee = EXCLUDED.fee
+         RETURNING xmax = 0",
+    )
+    .bind(&contract.bank_code)
+    .bind(&contract.bank_name)
+    .bind(&contract.corporate_account)
+    .bind(&contract.status)
+    .bind(contract.expires_on)
+    .bind(contract.fee)
+    .fetch_one(connection)
+    .await?
+    .try_get(0)
+}
+
+/// The entry of a bank's opening capital: derived from the bank, so that a
+/// second one fails.
+fn opening_entry(bank_code: &str) -> Uuid {
+    derive(Uuid::nil(), &format!("opening {bank_code}"))
+}
+
+/// Posts what the corporate account holds at its opening.
+async fn open(connection: &mut PgConnection, bank_code: &str, won: i64) -> Result<(), Problem> {
+    let now = Utc::now().trunc_subsecs(6);
+    let mut book = Book::new(korean_day(now), []);
+    let cash = SystemAccount::corporate_cash(bank_code, 0);
+    let capital = SystemAccount::new(AccountKind::Capital, bank_owner(bank_code), 0);
+    book.post((opening_entry(bank_code), 0), EntryKind::Opening, cash, capital, won);
+    match mypay_ledger::write(connection, &book, now, &Limits::default()).await {
+        Ok(()) => Ok(()),
+        Err(WriteError::Database(error)) => Err(error.into()),
+        // Only members' accounts can fall short, and there is none here.
+        Err(error @ WriteError::Shortfall) => Err(Problem::defect(&error)),
+    }
+}
+
+/// Refuses a capital that is not the one that was posted.
+async fn check_opening(connection: &mut PgConnection, bank_code: &str, won: i64) -> Result<(), Problem> {
+    let row = sqlx::query("SELECT amount FROM money.posting WHERE entry_id = $1 AND line = 0")
+        .bind(opening_entry(bank_code))
+        .fetch_optional(connection)
+        .await?;
+    let posted: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+    if posted == Some(won) {
+        return Ok(());
+    }
+    let detail = match posted {
+        Some(posted) => format!("opening_capital: {posted} won were posted when the contract was created"),
+        None => "opening_capital: can be given only when the contract is created".to_owned(),
+    };
+    Err(Problem::conflict("opening_capital_is_set", detail))
+}

@@ -1,0 +1,173 @@
+//! Errors as clients see them: `application/problem+json`, RFC 9457.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use mypay_idempotency::is_transient;
+use serde::Serialize;
+
+use crate::accept::{AcceptError, PrepareError};
+use crate::request::{Fault, Refusal};
+
+/// Why a request has no other answer.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    reason: &'static str,
+    detail: String,
+}
+
+/// The body of an error.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ProblemBody {
+    /// Names the kind of error: `urn:mypay:problem:` and the reason.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The HTTP status in words.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong, for people.
+    detail: String,
+    /// What is wrong, for programs.
+    #[schema(value_type = String, example = "invalid_amount")]
+    reason: &'static str,
+}
+
+/// The reason of a refusal, for whoever counts them.
+#[derive(Clone, Copy)]
+pub(crate) struct Reason(pub(crate) &'static str);
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, reason, detail: detail.into() }
+    }
+
+    /// The request cannot be read.
+    pub(crate) fn malformed(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, reason, detail)
+    }
+
+    /// The request can be read, and asks for what cannot be.
+    pub(crate) fn invalid(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
+    }
+
+    pub(crate) fn not_found(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, reason, detail)
+    }
+
+    pub(crate) fn conflict(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, reason, detail)
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let detail = "the resource has no such method; the header Allow says which it has";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    /// It will pass: the client is told to come again.
+    pub(crate) fn unavailable(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, detail)
+    }
+
+    /// A defect of ours. The cause goes to the log, not to the client.
+    pub(crate) fn defect(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed");
+        let detail = "the request failed through no fault of yours; it is in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ProblemBody {
+            kind: format!("urn:mypay:problem:{}", self.reason),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            reason: self.reason,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(Reason(self.reason));
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.fault {
+            Fault::Id => Self::malformed(refusal.reason, refusal.detail),
+            Fault::Content => Self::invalid(refusal.reason, refusal.detail),
+        }
+    }
+}
+
+impl From<PrepareError> for Problem {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Refused(refusal) => refusal.into(),
+            PrepareError::Encoding(error) => Self::defect(&error),
+        }
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Self {
+        let again = format!("{error}: send it again, with the same Idempotency-Key");
+        match error {
+            AcceptError::Overloaded => Self::unavailable("overloaded", again),
+            AcceptError::Unavailable => Self::unavailable("database_unavailable", again),
+            AcceptError::Defect => Self::defect(&error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if is_transient(&error) {
+            tracing::warn!(%error, "the database did not answer a request");
+            Self::unavailable("database_unavailable", "the database does not answer: try again")
+        } else {
+            Self::defect(&error)
+        }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = rejection.status();
+        let detail = rejection.body_text();
+        match rejection {
+            JsonRejection::JsonSyntaxError(_) => Self::malformed("malformed_json", detail),
+            JsonRejection::JsonDataError(_) => Self::invalid("invalid_body", detail),
+            JsonRejection::MissingJsonContentType(_) => {
+                Self::new(status, "unsupported_media_type", "send Content-Type: application/json")
+            }
+            _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, "body_too_large", "a request has at most 64 KiB")
+            }
+            _ => Self::malformed("unreadable_body", detail),
+        }
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::malformed("invalid_path", rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::malformed("invalid_query", rejection.body_text())
+    }
+}

@@ -1,0 +1,152 @@
+//! What the requests of all flows have in common when a client sends them.
+
+use mypay_bank::BankAccount;
+use mypay_decide::Reason;
+use mypay_decide::book::valid_amount;
+use mypay_decide::limits::AMOUNT_MAX;
+use mypay_schemas::{Flow, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// The longest name of an account's holder, in characters.
+pub const HOLDER_NAME_MAX: usize = mypay_decide::firmbanking::HOLDER_NAME_MAX;
+
+/// What a client sends: the Avro request without what the edge adds to it.
+pub trait Body: DeserializeOwned + Send + 'static {
+    /// The flow that it belongs to.
+    const FLOW: Flow;
+    /// The message that it becomes.
+    type Request: Request + Serialize + Send;
+
+    /// Checks what can be checked without looking anything up, and makes the
+    /// message. Whether the member exists or has the money is decided by the
+    /// consumer, and told in the result.
+    fn into_request(self, head: Head) -> Result<Self::Request, Refusal>;
+}
+
+/// What the edge adds to a client's request.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// UUID version 7.
+    pub message_id: String,
+    /// UUID of the first request of the business transaction.
+    pub correlation_id: String,
+    /// Milliseconds since the epoch.
+    pub requested_at: i64,
+}
+
+/// Which part of a request is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its id: no request can be made with it.
+    Id,
+    /// Its content.
+    Content,
+}
+
+/// Why a request is refused before anything is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Refusal {
+    /// The part at fault.
+    pub fault: Fault,
+    /// Reason code, part of the contract with clients.
+    pub reason: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// The id is at fault.
+    pub fn of_id(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { fault: Fault::Id, reason, detail: detail.into() }
+    }
+
+    /// The content is at fault.
+    pub fn of_content(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { fault: Fault::Content, reason: reason.code(), detail: detail.into() }
+    }
+
+    fn of_field(field: &str, detail: &str) -> Self {
+        Self::of_content(Reason::InvalidField, format!("{field}: {detail}"))
+    }
+}
+
+/// An id of a member or franchise, in its one spelling.
+///
+/// The id is the message's key: two spellings would be two keys, in two
+/// partitions, and the order of an account's messages would be lost.
+pub fn uuid(field: &str, written: &str) -> Result<String, Refusal> {
+    if written.len() == 36
+        && let Ok(id) = Uuid::try_parse(written)
+    {
+        return Ok(id.to_string());
+    }
+    Err(Refusal::of_field(field, "a UUID such as 0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"))
+}
+
+/// An amount that a request may move, whole won.
+pub fn amount(won: i64) -> Result<i64, Refusal> {
+    valid_amount(won).map_err(|reason| {
+        Refusal::of_content(reason, format!("amount: whole won from 1 to {AMOUNT_MAX}"))
+    })
+}
+
+/// A text of 1 to `most` characters on one line, without blanks around it.
+pub fn text(field: &str, written: &str, most: usize) -> Result<String, Refusal> {
+    let text = written.trim();
+    let length = text.chars().count();
+    if (1..=most).contains(&length) && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(Refusal::of_field(field, &format!("1 to {most} characters, without line breaks")))
+    }
+}
+
+/// A bank account in its one spelling: digits.
+///
+/// Two spellings would be two contents, and the second try of a client that
+/// writes the dashes elsewhere would be a conflict.
+pub fn account(field: &str, bank_code: &str, number: &str) -> Result<BankAccount, Refusal> {
+    BankAccount::new(bank_code, number).map_err(|error| Refusal::of_field(field, &error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let written = "0199A1B2-C3D4-7E5F-8A9B-0C1D2E3F4A5B";
+        assert_eq!(uuid("member_id", written).unwrap(), written.to_lowercase());
+        for bad in ["", "42", "0199a1b2c3d47e5f8a9b0c1d2e3f4a5b", "{0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}"] {
+            let refusal = uuid("member_id", bad).unwrap_err();
+            assert_eq!((refusal.fault, refusal.reason), (Fault::Content, "invalid_field"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_whole_won_within_bounds_are_an_amount() {
+        assert!(amount(1).is_ok() && amount(AMOUNT_MAX).is_ok());
+        for bad in [0, -1, i64::MIN, AMOUNT_MAX + 1, i64::MAX] {
+            assert_eq!(amount(bad).unwrap_err().reason, "invalid_amount");
+        }
+    }
+
+    #[test]
+    fn a_text_is_short_and_on_one_line() {
+        assert_eq!(text("order_ref", " 주문-7 ", 4).unwrap(), "주문-7");
+        for bad in ["", "  ", "12345", "a\nb", "a\0b"] {
+            assert_eq!(text("order_ref", bad, 4).unwrap_err().reason, "invalid_field", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_one_spelling() {
+        let one = account("from", "004", "123-45 6789").unwrap();
+        assert_eq!(one, account("from", "004", "123456789").unwrap());
+        assert!(account("from", "4", "123456789").is_err());
+        assert!(account("from", "004", "12345678x").is_err());
+    }
+}

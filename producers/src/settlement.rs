@@ -1,0 +1,67 @@
+//! `POST /settlements` to `my.settlement.request`.
+
+use chrono::{DateTime, Utc};
+use mypay_decide::Reason;
+use mypay_schemas::Flow;
+use mypay_schemas::settlement::SettlementRequest;
+use serde::Deserialize;
+
+use crate::request::{Body, Head, Refusal, uuid};
+
+/// Settle franchises up to a cut.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettlementBody {
+    /// Slips made up to this instant belong to the run; RFC 3339, to the
+    /// millisecond, not in the future.
+    pub cut_at: DateTime<Utc>,
+    /// UUID of the one franchise to settle; all where absent.
+    #[serde(default)]
+    pub franchise_id: Option<String>,
+}
+
+impl Body for SettlementBody {
+    const FLOW: Flow = Flow::Settlement;
+    type Request = SettlementRequest;
+
+    fn into_request(self, head: Head) -> Result<SettlementRequest, Refusal> {
+        let cut_at = self.cut_at.timestamp_millis();
+        if cut_at > head.requested_at {
+            // Slips would be made after the run that settles up to then.
+            return Err(Refusal::of_content(Reason::CutInTheFuture, "cut_at: lies in the future"));
+        }
+        let franchise_id = self
+            .franchise_id
+            .map(|written| uuid("franchise_id", &written))
+            .transpose()?;
+        Ok(SettlementRequest {
+            cut_at,
+            franchise_id,
+            message_id: head.message_id,
+            correlation_id: head.correlation_id,
+            requested_at: head.requested_at,
+            causation_id: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_in_the_future_is_refused() {
+        let head = Head {
+            message_id: "m".into(),
+            correlation_id: "c".into(),
+            requested_at: 1_000,
+        };
+        let at = |millis| SettlementBody {
+            cut_at: DateTime::from_timestamp_millis(millis).unwrap(),
+            franchise_id: None,
+        };
+        assert!(at(1_000).into_request(head.clone()).is_ok());
+        let refusal = at(1_001).into_request(head).unwrap_err();
+        assert_eq!(refusal.reason, "cut_in_the_future");
+    }
+}
