@@ -31,7 +31,7 @@ run: up ## Run a business day of RUN_COUNT requests through the pipeline, and au
 	$(MYPAY) day --count $(RUN_COUNT)
 
 test: build ## Run all tests against the real servers
-	cargo test --workspace --release
+	@scripts/test
 
 lint: build ## Check formatting, lints, schemas, topics and docker-compose.yml
 	cargo fmt --all --check

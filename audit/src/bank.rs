@@ -12,7 +12,7 @@ const DAYS_TO_2000: i32 = 730_120;
 
 /// A line of a statement of ours.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub(crate) struct Line {
     /// The bank whose statement it stands on.
     pub bank: Code,
     /// Its number on the statement.
@@ -31,7 +31,7 @@ pub struct Line {
 
 impl Line {
     /// What sorts the lines of a command together.
-    pub fn key(&self) -> (Code, i32, i32) {
+    pub(crate) fn key(&self) -> (Code, i32, i32) {
         let (date, number) = self.number.unwrap_or_default();
         (self.executed_by, date, number)
     }
@@ -39,7 +39,7 @@ impl Line {
 
 /// What the banks say.
 #[derive(Debug, Default)]
-pub struct Bank {
+pub(crate) struct Bank {
     /// All lines of all statements, those of a command together.
     pub lines: Vec<Line>,
     /// Our balance at each bank after its last line.
@@ -64,7 +64,8 @@ pub(crate) async fn load(
         bank.lines.extend(lines);
         bank.balances.push((contract.bank, balance));
     }
-    bank.lines.sort_unstable_by_key(|line| (line.key(), line.bank, line.line_number));
+    bank.lines
+        .sort_unstable_by_key(|line| (line.key(), line.bank, line.line_number));
     Ok(bank)
 }
 
@@ -76,8 +77,10 @@ async fn statement(
 ) -> Result<(Vec<Line>, i64), String> {
     let (mut lines, mut balance, mut after) = (Vec::new(), 0, 0);
     loop {
-        let page =
-            client.statement(account, after).await.map_err(|error| error.to_string())?;
+        let page = client
+            .statement(account, after)
+            .await
+            .map_err(|error| error.to_string())?;
         for line in &page.lines {
             // The cursor counts without gaps: a gap is a line kept from us.
             if line.line_number != after + 1 {
@@ -96,7 +99,10 @@ async fn statement(
 }
 
 fn compact(line: &StatementLine, contract: &Contract, texts: &Interned) -> Line {
-    let number = line.number.as_deref().and_then(|number| number.parse().ok());
+    let number = line
+        .number
+        .as_deref()
+        .and_then(|number| number.parse().ok());
     Line {
         bank: contract.bank,
         line_number: line.line_number,
@@ -113,7 +119,7 @@ fn days(date: NaiveDate) -> i32 {
 }
 
 /// A day for people, from days since 2000.
-pub fn shown_day(days: i32) -> String {
+pub(crate) fn shown_day(days: i32) -> String {
     NaiveDate::from_num_days_from_ce_opt(days.saturating_add(DAYS_TO_2000))
         .map_or_else(|| days.to_string(), |date| date.to_string())
 }

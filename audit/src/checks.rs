@@ -18,17 +18,20 @@ mod results;
 mod sample;
 mod settlements;
 mod statement;
+mod statement_lines;
+mod told;
 mod waiting;
 
+use crate::bank::Bank;
 use crate::data::Data;
 use crate::report::Check;
 
 /// Makes all comparisons over what was loaded.
-pub fn all(data: &Data) -> Vec<Check> {
+pub(crate) fn all(data: &Data) -> Vec<Check> {
     let checks: &[fn(&Data) -> Check] = &[
         requests::check,
         results::done_have_one,
-        results::have_requests,
+        told::have_requests,
         refused::check,
         dead_letters::check,
         queue_log_rows::check,
@@ -44,7 +47,7 @@ pub fn all(data: &Data) -> Vec<Check> {
         commands::are_posted,
         commands::numbers_are_unique,
         statement::commands_are_on_it,
-        statement::lines_are_known,
+        statement_lines::lines_are_known,
         cash::check,
     ];
     // Independent of each other and purely computing: as many at once as there
@@ -74,4 +77,9 @@ pub fn all(data: &Data) -> Vec<Check> {
     });
     made.sort_by_key(|(place, _)| *place);
     made.into_iter().map(|(_, check)| check).collect()
+}
+
+/// Whether a statement has lines whose command was not loaded.
+pub(crate) fn has_unknown_lines(data: &Data, bank: &Bank) -> bool {
+    statement_lines::has_unknown_lines(data, bank)
 }

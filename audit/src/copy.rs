@@ -23,7 +23,11 @@ pub(crate) async fn rows(
     while let Some(chunk) = chunks.try_next().await? {
         parser.take(&chunk, &mut row)?;
     }
-    if parser.rest.is_empty() { Ok(parser.rows) } else { Err(AuditError::Copy("it breaks off")) }
+    if parser.rest.is_empty() {
+        Ok(parser.rows)
+    } else {
+        Err(AuditError::Copy("it breaks off"))
+    }
 }
 
 #[derive(Default)]
@@ -104,7 +108,9 @@ impl<'a> Fields<'a> {
     fn exactly<const N: usize>(&mut self) -> Result<Option<[u8; N]>, AuditError> {
         self.next()?
             .map(|field| {
-                field.try_into().map_err(|_| AuditError::Copy("a field is of another size"))
+                field
+                    .try_into()
+                    .map_err(|_| AuditError::Copy("a field is of another size"))
             })
             .transpose()
     }
@@ -116,7 +122,10 @@ impl<'a> Fields<'a> {
 
     /// A bytea; other lengths than 16 give a number that no hash has.
     pub(crate) fn hash(&mut self) -> Result<u128, AuditError> {
-        Ok(self.next()?.and_then(|hash| hash.try_into().ok()).map_or(0, u128::from_be_bytes))
+        Ok(self
+            .next()?
+            .and_then(|hash| hash.try_into().ok())
+            .map_or(0, u128::from_be_bytes))
     }
 
     /// A bigint; 0 where null.
@@ -182,7 +191,11 @@ mod tests {
                     .unwrap();
             }
             assert!(parser.rest.is_empty());
-            assert_eq!(seen, [(7, true, "done".into()), (8, true, "done".into())], "{size}");
+            assert_eq!(
+                seen,
+                [(7, true, "done".into()), (8, true, "done".into())],
+                "{size}"
+            );
         }
     }
 

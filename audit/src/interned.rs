@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// A text's number; 0 is no text.
-pub type Code = u32;
+pub(crate) type Code = u32;
 
 #[derive(Default)]
 struct Texts {
@@ -14,11 +14,11 @@ struct Texts {
 
 /// Texts that were given a number.
 #[derive(Default)]
-pub struct Interned(Mutex<Texts>);
+pub(crate) struct Interned(Mutex<Texts>);
 
 impl Interned {
     /// The number of a text.
-    pub fn code(&self, text: &str) -> Code {
+    pub(crate) fn code(&self, text: &str) -> Code {
         let mut texts = self.lock();
         if let Some(code) = texts.codes.get(text) {
             return *code;
@@ -30,19 +30,26 @@ impl Interned {
     }
 
     /// The number of a text that may be missing.
-    pub fn optional(&self, text: Option<&str>) -> Code {
+    pub(crate) fn optional(&self, text: Option<&str>) -> Code {
         text.map_or(0, |text| self.code(text))
     }
 
     /// The text of a number.
-    pub fn text(&self, code: Code) -> String {
+    pub(crate) fn text(&self, code: Code) -> String {
         match code.checked_sub(1) {
             None => "none".to_string(),
-            Some(place) => self.lock().texts.get(place as usize).cloned().unwrap_or_default(),
+            Some(place) => self
+                .lock()
+                .texts
+                .get(place as usize)
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Texts> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

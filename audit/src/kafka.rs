@@ -1,9 +1,14 @@
 //! Where partitions begin and end, and consumers that read between.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use mypay_schemas::Flow;
+use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error::AuditError;
 
@@ -36,8 +41,26 @@ pub(crate) enum Isolation {
     Uncommitted,
 }
 
+/// Says what goes wrong, but for the ends of partitions, which are asked for.
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let end = RDKafkaErrorCode::PartitionEOF;
+        if error.rdkafka_error_code() != Some(end) && !matches!(error, KafkaError::PartitionEOF(_))
+        {
+            tracing::warn!(%error, reason, "Kafka");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A consumer of the audit.
+pub(crate) type Reader = BaseConsumer<Quiet>;
+
 /// A consumer that joins no group and commits nothing.
-pub(crate) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<BaseConsumer, AuditError> {
+pub(crate) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<Reader, AuditError> {
     let isolation = match isolation {
         Isolation::Committed => "read_committed",
         Isolation::Uncommitted => "read_uncommitted",
@@ -58,24 +81,82 @@ pub(crate) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<BaseCons
         .set("fetch.message.max.bytes", "4194304")
         .set("queued.min.messages", "100000")
         .set("queued.max.messages.kbytes", "65536")
-        .create()?)
+        .create_with_context(Quiet)?)
 }
 
 /// Where all partitions of topics begin and end.
-pub(crate) fn spans(
-    consumer: &BaseConsumer,
+pub(crate) fn spans(consumer: &Reader, topics: &[&'static str]) -> Result<Vec<Span>, AuditError> {
+    partitions(consumer, topics)?
+        .into_iter()
+        .map(|(topic, partition)| {
+            let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+            Ok(Span {
+                topic,
+                partition,
+                low,
+                high,
+            })
+        })
+        .collect()
+}
+
+/// All partitions of topics.
+pub(crate) fn partitions(
+    consumer: &Reader,
     topics: &[&'static str],
-) -> Result<Vec<Span>, AuditError> {
-    let mut spans = Vec::new();
+) -> Result<Vec<(&'static str, i32)>, AuditError> {
+    let mut all = Vec::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            let partition = partition.id();
-            let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
-            spans.push(Span { topic, partition, low, high });
-        }
+        let of_topic = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions());
+        all.extend(of_topic.map(|partition| (*topic, partition.id())));
     }
-    Ok(spans)
+    Ok(all)
+}
+
+/// The topics that a flow's consumer reads.
+pub(crate) fn read_by(flow: Flow) -> Vec<&'static str> {
+    let mut topics = vec![flow.request_topic()];
+    if matches!(flow, Flow::Recharge | Flow::Remittance | Flow::Settlement) {
+        topics.push(Flow::Firmbanking.result_topic());
+    }
+    topics
+}
+
+/// The offsets that a flow's group has committed, where it has.
+///
+/// A consumer commits them in the Kafka transaction of its results: the results
+/// of all offsets below are on their topics.
+pub(crate) fn committed(
+    bootstrap: &str,
+    flow: Flow,
+    partitions: &[(&'static str, i32)],
+) -> Result<HashMap<(&'static str, i32), i64>, AuditError> {
+    let group: Reader = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", "mypay.audit")
+        // The group is asked and not joined.
+        .set("group.id", format!("mypay.{flow}"))
+        .set("enable.auto.commit", "false")
+        // Waits for offsets of a transaction that is not yet decided.
+        .set("isolation.level", "read_committed")
+        .create_with_context(Quiet)?;
+    let mut wanted = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        wanted.add_partition(topic, *partition);
+    }
+    let committed = group.committed_offsets(wanted, PATIENCE)?;
+    let offset = |(topic, partition): (&'static str, i32)| match committed
+        .find_partition(topic, partition)?
+        .offset()
+    {
+        Offset::Offset(offset) => Some(((topic, partition), offset)),
+        _ => None,
+    };
+    Ok(partitions.iter().copied().filter_map(offset).collect())
 }
 
 /// Waits until all up to the ends is decided, so that a read_committed reader

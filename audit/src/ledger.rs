@@ -12,7 +12,7 @@ use crate::sorted::has_id;
 
 /// One debit and one credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Posting {
+pub(crate) struct Posting {
     /// The journal entry.
     pub entry: u128,
     /// The account whose balance goes down.
@@ -31,7 +31,7 @@ has_id!(Posting => entry);
 
 /// An account that is not a member's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct System {
+pub(crate) struct System {
     /// What it stands for.
     pub kind: i16,
     /// The franchise, the bank, or nil.
@@ -42,7 +42,7 @@ pub struct System {
 
 /// A side of a posting, as a check expects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// A member's money.
     Member(u128),
     /// Any slot of an account of ours.
@@ -51,14 +51,14 @@ pub enum Side {
 
 impl Side {
     /// Our corporate account at a bank.
-    pub fn cash(bank_code: &str) -> Self {
+    pub(crate) fn cash(bank_code: &str) -> Self {
         Side::Ours(AccountKind::CorporateCash, bank_owner(bank_code).as_u128())
     }
 }
 
 /// What is in the schema `money`.
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// All postings, by entry and line.
     pub postings: Vec<Posting>,
     /// The accounts that are not members'.
@@ -67,7 +67,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// Whether an account is the one that is expected.
-    pub fn is(&self, account: u128, side: Side) -> bool {
+    pub(crate) fn is(&self, account: u128, side: Side) -> bool {
         match (side, self.system.get(&account)) {
             (Side::Member(member), None) => member == account,
             (Side::Ours(kind, owner), Some(system)) => {
@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// The sum of an account's slots, whole won, credit-positive.
-    pub fn balance(&self, kind: AccountKind, owner: u128) -> i64 {
+    pub(crate) fn balance(&self, kind: AccountKind, owner: u128) -> i64 {
         self.system
             .values()
             .filter(|account| account.kind == kind.number() && account.owner == owner)
@@ -89,9 +89,9 @@ impl Ledger {
 
 /// Loads the ledger.
 pub(crate) async fn load(connection: &mut PgConnection) -> Result<Ledger, AuditError> {
-    const POSTINGS: &str =
-        "SELECT entry_id, debit, credit, amount, kind, line FROM money.posting";
-    const SYSTEM: &str = "SELECT account_id, kind, owner, balance FROM money.account WHERE kind <> 1";
+    const POSTINGS: &str = "SELECT entry_id, debit, credit, amount, kind, line FROM money.posting";
+    const SYSTEM: &str =
+        "SELECT account_id, kind, owner, balance FROM money.account WHERE kind <> 1";
     let mut ledger = Ledger::default();
     copy::rows(connection, POSTINGS, |fields| {
         ledger.postings.push(Posting {
@@ -107,11 +107,17 @@ pub(crate) async fn load(connection: &mut PgConnection) -> Result<Ledger, AuditE
     .await?;
     copy::rows(connection, SYSTEM, |fields| {
         let account = fields.id()?;
-        let system = System { kind: fields.i16()?, owner: fields.id()?, balance: fields.i64()? };
+        let system = System {
+            kind: fields.i16()?,
+            owner: fields.id()?,
+            balance: fields.i64()?,
+        };
         ledger.system.insert(account, system);
         Ok(())
     })
     .await?;
-    ledger.postings.sort_unstable_by_key(|posting| (posting.entry, posting.line));
+    ledger
+        .postings
+        .sort_unstable_by_key(|posting| (posting.entry, posting.line));
     Ok(ledger)
 }

@@ -2,17 +2,15 @@
 
 use std::str::FromStr;
 
-use futures::TryStreamExt;
-use mypay_schemas::decoder::{DecodeError, Decoder};
-use mypay_schemas::{Flow, Subject};
-use serde::Deserialize;
+use mypay_schemas::Flow;
 use sqlx::{PgConnection, Row as _};
-use uuid::Uuid;
 
 use crate::copy;
-use crate::data::{Data, Lane, Place, Row, Source, Status};
+use crate::data::Data;
 use crate::error::AuditError;
 use crate::interned::Interned;
+use crate::outbox::{self, Outbox};
+use crate::rows::{Lane, Place, Row, Source, Status};
 use crate::sorted;
 
 /// One week in milliseconds: the width of `queue_log`'s partitions.
@@ -23,8 +21,7 @@ const WEEK: i64 = 7 * 24 * 3_600_000;
 pub(crate) struct Loaded {
     rows: [Vec<Row>; 5],
     lanes: Vec<(Flow, (Source, i32), Lane)>,
-    outbox_requests: Vec<(Flow, u128)>,
-    outbox_results: Vec<(Flow, u128)>,
+    outbox: Outbox,
     horizon: i64,
     foreign: u64,
 }
@@ -35,10 +32,13 @@ pub(crate) async fn load(
     registry_url: &str,
     reasons: &Interned,
 ) -> Result<Loaded, AuditError> {
-    let mut loaded = Loaded { horizon: horizon(connection).await?, ..Loaded::default() };
+    let mut loaded = Loaded {
+        horizon: horizon(connection).await?,
+        ..Loaded::default()
+    };
     rows(connection, reasons, &mut loaded).await?;
     lanes(connection, &mut loaded).await?;
-    outbox(connection, registry_url, &mut loaded).await?;
+    loaded.outbox = outbox::load(connection, registry_url).await?;
     for rows in &mut loaded.rows {
         sorted::sort(rows);
     }
@@ -55,10 +55,10 @@ impl Loaded {
         for (flow, key, lane) in self.lanes {
             data.flow_mut(flow).lanes.insert(key, lane);
         }
-        for (flow, id) in self.outbox_requests {
+        for (flow, id) in self.outbox.requests {
             data.flow_mut(flow).outbox_requests.push(id);
         }
-        for (flow, id) in self.outbox_results {
+        for (flow, id) in self.outbox.results {
             data.flow_mut(flow).outbox_results.push(id);
         }
         for flow in &mut data.flows {
@@ -66,7 +66,10 @@ impl Loaded {
             flow.outbox_results.sort_unstable();
         }
         if self.foreign > 0 {
-            tracing::warn!(rows = self.foreign, "queue_log has rows of consumers that are not ours");
+            tracing::warn!(
+                rows = self.foreign,
+                "queue_log has rows of consumers that are not ours"
+            );
         }
     }
 }
@@ -130,65 +133,22 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
             .fetch_all(connection)
             .await?;
     for row in rows {
-        let Ok(flow) = Flow::from_str(row.try_get(0)?) else { continue };
-        let lane = Lane { next_offset: row.try_get(3)?, emitted_offset: row.try_get(4)? };
-        loaded.lanes.push((flow, (source(flow, row.try_get(1)?), row.try_get(2)?), lane));
+        let Ok(flow) = Flow::from_str(row.try_get(0)?) else {
+            continue;
+        };
+        let lane = Lane {
+            next_offset: row.try_get(3)?,
+            emitted_offset: row.try_get(4)?,
+        };
+        loaded
+            .lanes
+            .push((flow, (source(flow, row.try_get(1)?), row.try_get(2)?), lane));
     }
     Ok(())
-}
-
-/// A request that waits in the outbox.
-#[derive(Deserialize)]
-struct Waiting {
-    message_id: String,
-}
-
-/// A result that waits in the outbox.
-#[derive(Deserialize)]
-struct Answer {
-    request_id: String,
-}
-
-async fn outbox(
-    connection: &mut PgConnection,
-    registry_url: &str,
-    loaded: &mut Loaded,
-) -> Result<(), AuditError> {
-    let mut decoder = Decoder::new(registry_url);
-    let mut messages = sqlx::query("SELECT topic, payload FROM outbox").fetch(connection);
-    while let Some(row) = messages.try_next().await? {
-        let Some(subject) = Subject::of_topic(row.try_get(0)?) else { continue };
-        let payload: &[u8] = row.try_get(1)?;
-        for flow in Flow::ALL {
-            if subject.topic == flow.request_topic() {
-                let waiting = decoder.decode::<Waiting>(payload).await;
-                let id = ours(waiting)?.map(|waiting| waiting.message_id);
-                loaded.outbox_requests.extend(id.and_then(uuid).map(|id| (flow, id)));
-            } else if subject.topic == flow.result_topic() {
-                let answer = decoder.decode::<Answer>(payload).await;
-                let id = ours(answer)?.map(|answer| answer.request_id);
-                loaded.outbox_results.extend(id.and_then(uuid).map(|id| (flow, id)));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What cannot be decoded is nobody's; that the registry is silent is an error.
-fn ours<T>(decoded: Result<T, DecodeError>) -> Result<Option<T>, AuditError> {
-    match decoded {
-        Ok(record) => Ok(Some(record)),
-        Err(DecodeError::Poison(_)) => Ok(None),
-        Err(error) => Err(AuditError::registry(error)),
-    }
-}
-
-fn uuid(text: String) -> Option<u128> {
-    Uuid::try_parse(&text).ok().map(|id| id.as_u128())
 }
 
 /// Where the oldest partition of `queue_log` begins.
-async fn horizon(connection: &mut PgConnection) -> Result<i64, AuditError> {
+pub(crate) async fn horizon(connection: &mut PgConnection) -> Result<i64, AuditError> {
     let names = sqlx::query(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
           WHERE i.inhparent = 'queue_log'::regclass",
@@ -198,7 +158,9 @@ async fn horizon(connection: &mut PgConnection) -> Result<i64, AuditError> {
     let mut oldest: Option<i64> = None;
     for name in names {
         let name: &str = name.try_get(0)?;
-        let week = name.strip_prefix("queue_log_w").and_then(|week| week.parse().ok());
+        let week = name
+            .strip_prefix("queue_log_w")
+            .and_then(|week| week.parse().ok());
         oldest = week.into_iter().chain(oldest).min();
     }
     Ok(oldest.unwrap_or(0) * WEEK)

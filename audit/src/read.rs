@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -31,8 +31,11 @@ pub(crate) fn shares(spans: &[Span]) -> Vec<Share> {
     let mut shares: Vec<Share> = spans
         .chunk_by(|a, b| a.topic == b.topic)
         .flat_map(|topic| {
-            let filled: Vec<Span> =
-                topic.iter().copied().filter(|span| span.high > span.low).collect();
+            let filled: Vec<Span> = topic
+                .iter()
+                .copied()
+                .filter(|span| span.high > span.low)
+                .collect();
             let whole = Share(filled);
             if whole.size() > LARGE && whole.0.len() > 1 {
                 let (left, right) = whole.0.split_at(whole.0.len() / 2);
@@ -56,14 +59,19 @@ pub(crate) fn in_parallel<R, T: Send>(
     reader: impl Fn() -> R + Sync,
     read: impl Fn(&mut R, &Share) -> Result<T, AuditError> + Sync,
 ) -> Result<Vec<T>, AuditError> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(1, 8);
     let queue = Mutex::new(VecDeque::from(shares));
     std::thread::scope(|scope| {
         let worker = || {
             let mut reader = reader();
             let mut taken = Vec::new();
             loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let next = queue
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front();
                 match next {
                     Some(share) => taken.push(read(&mut reader, &share)?),
                     None => return Ok(taken),
@@ -90,8 +98,11 @@ pub(crate) fn each(
 ) -> Result<(), AuditError> {
     let consumer = kafka::consumer(bootstrap, Isolation::Committed)?;
     assign(&consumer, share)?;
-    let mut open: Vec<(i32, i64)> =
-        share.0.iter().map(|span| (span.partition, span.high)).collect();
+    let mut open: Vec<(i32, i64)> = share
+        .0
+        .iter()
+        .map(|span| (span.partition, span.high))
+        .collect();
     let mut heard = Instant::now();
     while !open.is_empty() {
         match consumer.poll(Duration::from_millis(500)) {
@@ -127,7 +138,7 @@ pub(crate) fn each(
     Ok(())
 }
 
-fn assign(consumer: &BaseConsumer, share: &Share) -> Result<(), AuditError> {
+fn assign(consumer: &kafka::Reader, share: &Share) -> Result<(), AuditError> {
     let mut partitions = TopicPartitionList::new();
     for span in &share.0 {
         partitions.add_partition_offset(span.topic, span.partition, Offset::Offset(span.low))?;
@@ -141,7 +152,12 @@ mod tests {
     use super::*;
 
     fn span(topic: &'static str, partition: i32, high: i64) -> Span {
-        Span { topic, partition, low: 0, high }
+        Span {
+            topic,
+            partition,
+            low: 0,
+            high,
+        }
     }
 
     #[test]
@@ -152,7 +168,10 @@ mod tests {
             span("large", 1, 30_000),
             span("empty", 0, 0),
         ]);
-        let dealt: Vec<_> = shares.iter().map(|share| (share.0[0].topic, share.size())).collect();
+        let dealt: Vec<_> = shares
+            .iter()
+            .map(|share| (share.0[0].topic, share.size()))
+            .collect();
         assert_eq!(dealt, [("large", 30_000), ("large", 20_000), ("small", 10)]);
     }
 }

@@ -129,7 +129,11 @@ impl Report {
     pub fn new(checks: Vec<Check>) -> Self {
         let clean = checks.iter().all(|check| check.ok);
         Self {
-            verdict: if clean { Verdict::Clean } else { Verdict::Broken },
+            verdict: if clean {
+                Verdict::Clean
+            } else {
+                Verdict::Broken
+            },
             checks,
             took_ms: 0,
             messages_read: 0,

@@ -3,7 +3,7 @@
 //! are sorted in a tenth of a second, and a row costs no more than its fields.
 
 /// A row with an id.
-pub trait HasId {
+pub(crate) trait HasId {
     /// The id that it is sorted by.
     fn id(&self) -> u128;
 }
@@ -21,17 +21,17 @@ macro_rules! has_id {
 pub(crate) use has_id;
 
 /// Sorts rows by their ids.
-pub fn sort<T: HasId>(rows: &mut [T]) {
+pub(crate) fn sort<T: HasId>(rows: &mut [T]) {
     rows.sort_unstable_by_key(HasId::id);
 }
 
 /// The rows of each id, by ascending id.
-pub fn groups<T: HasId>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+pub(crate) fn groups<T: HasId>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     rows.chunk_by(|a, b| a.id() == b.id())
 }
 
 /// The rows of an id, found by halving.
-pub fn find<T: HasId>(rows: &[T], id: u128) -> &[T] {
+pub(crate) fn find<T: HasId>(rows: &[T], id: u128) -> &[T] {
     let from = rows.partition_point(|row| row.id() < id);
     of_first(&rows[from..], id)
 }
@@ -42,18 +42,18 @@ fn of_first<T: HasId>(rows: &[T], id: u128) -> &[T] {
 }
 
 /// Walks sorted rows beside others.
-pub struct Cursor<'a, T> {
+pub(crate) struct Cursor<'a, T> {
     rest: &'a [T],
 }
 
 impl<'a, T: HasId> Cursor<'a, T> {
     /// Before the first row.
-    pub fn new(rows: &'a [T]) -> Self {
+    pub(crate) fn new(rows: &'a [T]) -> Self {
         Self { rest: rows }
     }
 
     /// The rows of an id. Ids are asked for in ascending order.
-    pub fn of(&mut self, id: u128) -> &'a [T] {
+    pub(crate) fn of(&mut self, id: u128) -> &'a [T] {
         let passed = self.rest.iter().take_while(|row| row.id() < id).count();
         self.rest = &self.rest[passed..];
         of_first(self.rest, id)
@@ -82,7 +82,10 @@ mod tests {
     #[test]
     fn rows_are_found_by_halving() {
         let rows = rows(&[1, 3, 3, 7]);
-        assert_eq!([0, 1, 3, 4, 7, 8].map(|id| find(&rows, id).len()), [0, 1, 2, 0, 1, 0]);
+        assert_eq!(
+            [0, 1, 3, 4, 7, 8].map(|id| find(&rows, id).len()),
+            [0, 1, 2, 0, 1, 0]
+        );
         assert_eq!(groups(&rows).count(), 3);
     }
 }

@@ -1,26 +1,25 @@
 //! What lies on the topics.
 
 mod dead_letters;
+mod reader;
 mod requests;
 mod results;
 
 use std::hash::{DefaultHasher, Hasher};
 
 use mypay_schemas::Flow;
-use mypay_schemas::decoder::{DecodeError, Decoder, Poison as Why};
+use mypay_schemas::decoder::Decoder;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::data::{Data, DeadLetter, FlowData, Message, Poison, ResultEvent, Source};
+use crate::data::{Data, FlowData};
 use crate::error::AuditError;
 use crate::interned::Interned;
 use crate::kafka::Span;
-use crate::read::{self, Share};
+use crate::read;
+use crate::rows::{DeadLetter, Message, Poison, ResultEvent, Source};
 use crate::sorted;
-
-/// How often the registry is asked before the audit is given up.
-const REGISTRY_ATTEMPTS: usize = 5;
+use reader::Reader;
 
 /// The ends of the topics at an instant.
 pub(crate) struct Ends {
@@ -60,12 +59,19 @@ pub(crate) fn read(
     data: &mut Data,
 ) -> Result<u64, AuditError> {
     note_low(ends, data);
-    let spans: Vec<Span> =
-        [&ends.requests, &ends.results, &ends.dead_letters].into_iter().flatten().copied().collect();
+    let spans: Vec<Span> = [&ends.requests, &ends.results, &ends.dead_letters]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
     let reasons = &data.reasons;
     let shares = read::in_parallel(
         read::shares(&spans),
-        || Reader { decoder: Decoder::new(registry_url), runtime: runtime.clone(), reasons },
+        || Reader {
+            decoder: Decoder::new(registry_url),
+            runtime: runtime.clone(),
+            reasons,
+        },
         |reader, share| {
             let (flow, role) = role(share.0.first().map_or("", |span| span.topic));
             Ok((flow, role, reader.read(bootstrap, share, flow, role)?))
@@ -78,17 +84,62 @@ pub(crate) fn read(
     }
     for flow in &mut data.flows {
         // By place too, so that of several occurrences the first comes first.
-        flow.messages.sort_unstable_by_key(|message| (message.id, message.place));
+        flow.messages
+            .sort_unstable_by_key(|message| (message.id, message.place));
         sorted::sort(&mut flow.timeless);
-        flow.dead_letters.sort_unstable_by_key(|letter| (letter.place, letter.offset));
+        flow.dead_letters
+            .sort_unstable_by_key(|letter| (letter.place, letter.offset));
         sorted::sort(&mut flow.results);
     }
     Ok(read)
 }
 
+/// The requests in some spans of a flow's topic.
+#[derive(Default)]
+pub(crate) struct Requests {
+    /// Those whose ids carry a time.
+    pub(crate) messages: Vec<Message>,
+    /// How many ids carry none.
+    pub(crate) timeless: u64,
+    /// How many cannot be read, or have no UUID for an id.
+    pub(crate) undecodable: u64,
+}
+
+/// Reads requests of a flow. Blocks.
+pub(crate) fn requests(
+    bootstrap: &str,
+    registry_url: &str,
+    runtime: &tokio::runtime::Handle,
+    flow: Flow,
+    spans: &[Span],
+) -> Result<Requests, AuditError> {
+    let reasons = &Interned::default();
+    let shares = read::in_parallel(
+        read::shares(spans),
+        || Reader {
+            decoder: Decoder::new(registry_url),
+            runtime: runtime.clone(),
+            reasons,
+        },
+        |reader, share| reader.read(bootstrap, share, flow, Role::Request),
+    )?;
+    let mut requests = Requests::default();
+    for taken in shares {
+        requests.timeless += taken.timeless.len() as u64;
+        requests.undecodable += taken.poison.len() as u64;
+        for (_, messages) in taken.messages {
+            append(&mut requests.messages, messages);
+        }
+    }
+    Ok(requests)
+}
+
 fn note_low(ends: &Ends, data: &mut Data) {
     for flow in Flow::ALL {
-        let requests = ends.requests.iter().filter(|span| span.topic == flow.request_topic());
+        let requests = ends
+            .requests
+            .iter()
+            .filter(|span| span.topic == flow.request_topic());
         let bank = ends
             .results
             .iter()
@@ -142,70 +193,6 @@ fn append<T>(to: &mut Vec<T>, mut from: Vec<T>) {
         *to = from;
     } else {
         to.append(&mut from);
-    }
-}
-
-/// Reads messages, with schemas of its own.
-struct Reader<'a> {
-    decoder: Decoder,
-    runtime: tokio::runtime::Handle,
-    reasons: &'a Interned,
-}
-
-impl Reader<'_> {
-    fn read(
-        &mut self,
-        bootstrap: &str,
-        share: &Share,
-        flow: Flow,
-        role: Role,
-    ) -> Result<Taken, AuditError> {
-        let mut taken = Taken::default();
-        let lost: Vec<(i32, i64)> = share
-            .0
-            .iter()
-            .filter(|span| span.low > 0)
-            .map(|span| (span.partition, span.low))
-            .collect();
-        read::each(bootstrap, share, |message| {
-            taken.read += 1;
-            if lost.contains(&(message.partition(), message.offset())) {
-                taken.floor = taken.floor.max(at(message));
-            }
-            match role {
-                Role::Request => requests::read(self, flow, message, &mut taken),
-                Role::Result => results::read(self, flow, message, &mut taken),
-                Role::DeadLetter => {
-                    dead_letters::read(self, flow, message, &mut taken);
-                    Ok(())
-                }
-            }
-        })?;
-        Ok(taken)
-    }
-
-    /// Reads a message as its consumer does, with the schema it was written with.
-    fn decode<T: DeserializeOwned>(
-        &mut self,
-        payload: &[u8],
-    ) -> Result<Result<T, Why>, AuditError> {
-        let mut attempts = 0;
-        loop {
-            if let Some(decoded) = self.decoder.decode_cached(payload) {
-                return Ok(decoded);
-            }
-            match self.runtime.block_on(self.decoder.learn_schema_of(payload)) {
-                Ok(()) => {}
-                Err(DecodeError::Poison(why)) => return Ok(Err(why)),
-                Err(error) if attempts >= REGISTRY_ATTEMPTS => {
-                    return Err(AuditError::registry(error));
-                }
-                Err(_) => {
-                    attempts += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(500));
-                }
-            }
-        }
     }
 }
 

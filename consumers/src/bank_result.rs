@@ -21,10 +21,9 @@ pub const TOPIC: &str = Flow::Firmbanking.result_topic();
 /// Identifies a bank's result.
 pub fn identity(result: &FirmbankingResult) -> Identity<'_> {
     let mut content_hash = [0; 16];
-    // The id is derived from the request's, and the rest follows from it but
-    // for the outcome: two outcomes under one id must not pass for one.
-    let outcome = format!("{} {:?} {:?}", result.request_id, result.status, result.reason);
-    content_hash.copy_from_slice(derive(Uuid::nil(), &outcome).as_bytes());
+    // Which command it tells of, and nothing else: what it says of the outcome
+    // is not believed anyway (see `Answer`).
+    content_hash.copy_from_slice(derive(Uuid::nil(), &result.request_id).as_bytes());
     Identity {
         message_id: &result.message_id,
         correlation_id: &result.correlation_id,
@@ -63,7 +62,11 @@ where
         let result = decoder.decode_cached::<FirmbankingResult>(payload)?;
         return Some(result.map(|result| (result.purpose == purpose).then(|| bank(result))));
     }
-    Some(decoder.decode_cached::<R>(payload)?.map(|decoded| Some(request(decoded))))
+    Some(
+        decoder
+            .decode_cached::<R>(payload)?
+            .map(|decoded| Some(request(decoded))),
+    )
 }
 
 /// What `queue_log` keeps of an outcome, as the flow's own type.
@@ -71,18 +74,21 @@ pub fn kept<T: serde::de::DeserializeOwned>(outcome: &Outcome) -> Option<T> {
     serde_json::from_value(outcome.result.clone()?).ok()
 }
 
-/// Whether the bank did it; else the reason why not.
-pub fn verdict(result: &FirmbankingResult) -> Result<(), &str> {
-    match result.status {
-        ResultStatus::Completed => Ok(()),
-        ResultStatus::Rejected => Err(result.reason.as_deref().unwrap_or("refused_by_bank")),
-    }
+/// What came of a command, by the firmbanking consumer's own row in
+/// `queue_log`: `None` where the bank did it, else the reason why not.
+///
+/// The message on the topic only says that there is something to look at.
+/// Whoever can write to the topic could forge one, and have money credited that
+/// no bank has moved; the row is written in the commit that makes it true,
+/// before any genuine message exists.
+pub type Answer = Option<String>;
+
+/// Reads an [`Answer`] from its two columns, `processed_status = 'success'` and
+/// `reason`.
+pub fn answer(success: bool, reason: Option<String>) -> Answer {
+    (!success).then(|| reason.unwrap_or_else(|| "refused_by_bank".to_string()))
 }
 
-/// The id of the command that a request brings about.
-pub fn id_of_command(request: Uuid) -> Uuid {
-    derive(request, "firmbanking")
-}
 
 /// A command to a bank, as an event of the request that brings it about.
 pub struct Command<'a> {
@@ -108,7 +114,11 @@ pub struct Command<'a> {
 
 impl Command<'_> {
     /// The event.
-    pub fn event(self, encoders: &Encoders, traceparent: Option<&String>) -> Result<Event, EncodersError> {
+    pub fn event(
+        self,
+        encoders: &Encoders,
+        traceparent: Option<&String>,
+    ) -> Result<Event, EncodersError> {
         let topic = Flow::Firmbanking.request_topic();
         let record = FirmbankingRequest {
             message_id: self.id.to_string(),

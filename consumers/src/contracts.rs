@@ -11,7 +11,10 @@ pub struct Contracts(Vec<(String, Contract)>);
 
 impl Contracts {
     /// Reads the contracts; `today` is the Korean day on which they count.
-    pub async fn load(connection: &mut PgConnection, today: NaiveDate) -> Result<Self, sqlx::Error> {
+    pub async fn load(
+        connection: &mut PgConnection,
+        today: NaiveDate,
+    ) -> Result<Self, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT bank_code, corporate_account, status = 'ACTIVE' AND expires_on >= $1
                FROM banking.contract ORDER BY bank_code",

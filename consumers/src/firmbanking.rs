@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use mypay_decide::Reason;
 use mypay_decide::firmbanking::{self, Command, Origin};
 use mypay_decide::limits::korean_day;
 use mypay_idempotency::queue_log::Outcome;
@@ -25,7 +26,7 @@ use uuid::Uuid;
 
 use crate::bank_result::{self, ResultHead};
 use crate::contracts::Contracts;
-use crate::runtime::handler::{Arrived, Handler, Identity};
+use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
 /// The longest purpose that a rejection repeats, in characters.
 const PURPOSE_SHOWN: usize = 40;
@@ -76,6 +77,10 @@ impl Handler for Firmbanking {
         request.key()
     }
 
+    fn follows(request: &FirmbankingRequest) -> bool {
+        firmbanking::is_reserved(&request.purpose)
+    }
+
     async fn load(
         &self,
         connection: &mut PgConnection,
@@ -100,15 +105,13 @@ impl Handler for Firmbanking {
         state: &mut State,
         arrived: &Arrived<FirmbankingRequest>,
         at: DateTime<Utc>,
-    ) -> Outcome {
+    ) -> Verdict {
         let request = &arrived.message;
         let origin = state.origins.get(&arrived.id);
         let contracts = &state.contracts;
-        let decided = firmbanking::decide(
-            request,
-            origin.map(|(_, origin)| origin),
-            |bank_code| contracts.of(bank_code),
-        );
+        let decided = firmbanking::decide(request, origin.map(|(_, origin)| origin), |bank_code| {
+            contracts.of(bank_code)
+        });
         match decided {
             Ok(command) => {
                 state.taken.push(Taken {
@@ -121,9 +124,13 @@ impl Handler for Firmbanking {
                     amount: request.amount,
                     traceparent: arrived.traceparent.clone(),
                 });
-                Outcome::processing(at)
+                // Kept, so that after a crash it is known that the answer is the
+                // worker's to give, whatever it was.
+                let taken = serde_json::json!({ "taken": true });
+                Verdict::Handled(Outcome::processing(at).with_result(taken))
             }
-            Err(reason) => Outcome::rejected(reason.code(), at),
+            Err(Reason::UnknownOrigin) => Verdict::Dead(Reason::UnknownOrigin.code()),
+            Err(reason) => Verdict::Handled(Outcome::rejected(reason.code(), at)),
         }
     }
 
@@ -159,7 +166,10 @@ impl Handler for Firmbanking {
             reason: head.reason,
             occurred_at: head.occurred_at,
             purpose: request.purpose.chars().take(PURPOSE_SHOWN).collect(),
-            origin_id: request.causation_id.as_ref().map(|id| id.chars().take(36).collect()),
+            origin_id: request
+                .causation_id
+                .as_ref()
+                .map(|id| id.chars().take(36).collect()),
             amount: request.amount,
             bank_code: request.from.bank_code.chars().take(3).collect(),
             business_date: None,
@@ -168,7 +178,13 @@ impl Handler for Firmbanking {
             causation_id: Some(request.message_id.clone()),
         };
         let topic = Flow::Firmbanking.result_topic();
-        Ok(vec![bank_result::event(&self.encoders, topic, &request.message_id, arrived, &record)?])
+        Ok(vec![bank_result::event(
+            &self.encoders,
+            topic,
+            &request.message_id,
+            arrived,
+            &record,
+        )?])
     }
 }
 
@@ -181,15 +197,18 @@ async fn origins(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query(
-        "SELECT r.firmbanking_id, r.recharge_id, 1, r.amount, r.from_bank, r.from_account
+        "SELECT r.firmbanking_id, r.recharge_id, 1, r.amount, r.from_bank, r.from_account,
+                r.from_bank, NULL::text
            FROM unnest($1::uuid[]) AS c(id)
            JOIN recharge.recharge r ON r.firmbanking_id = c.id
           UNION ALL
-         SELECT p.firmbanking_id, p.remittance_id, 2, p.amount, p.to_bank, p.to_account
+         SELECT p.firmbanking_id, p.remittance_id, 2, p.amount, p.to_bank, p.to_account,
+                p.from_bank, p.holder_name
            FROM unnest($1::uuid[]) AS c(id)
            JOIN remittance.payout p ON p.firmbanking_id = c.id
           UNION ALL
-         SELECT s.firmbanking_id, s.payout_id, 3, s.net, s.to_bank, s.to_account
+         SELECT s.firmbanking_id, s.payout_id, 3, s.net, s.to_bank, s.to_account,
+                s.from_bank, s.holder_name
            FROM unnest($1::uuid[]) AS c(id)
            JOIN settlement.payout s ON s.firmbanking_id = c.id",
     )
@@ -209,6 +228,8 @@ async fn origins(
                     bank_code: row.try_get(4)?,
                     account_number: row.try_get(5)?,
                 },
+                from_bank: row.try_get(6)?,
+                holder_name: row.try_get(7)?,
             };
             Ok((row.try_get(0)?, (row.try_get(1)?, origin)))
         })
@@ -234,17 +255,67 @@ async fn insert(
                 AS t(id, origin, correlation, purpose, from_bank, from_account, to_bank, to_account,
                      holder, amount, traceparent)",
     )
-    .bind(taken.iter().map(|taken| taken.firmbanking_id).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| taken.origin_id).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.correlation_id).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.purpose).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.command.from.bank_code).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.command.from.account_number).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.command.to.bank_code).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| &*taken.command.to.account_number).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| taken.to_holder_name.as_deref()).collect::<Vec<_>>())
+    .bind(
+        taken
+            .iter()
+            .map(|taken| taken.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| taken.origin_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.correlation_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.purpose)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.command.from.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.command.from.account_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.command.to.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| &*taken.command.to.account_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| taken.to_holder_name.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .bind(taken.iter().map(|taken| taken.amount).collect::<Vec<_>>())
-    .bind(taken.iter().map(|taken| taken.traceparent.as_deref()).collect::<Vec<_>>())
+    .bind(
+        taken
+            .iter()
+            .map(|taken| taken.traceparent.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(connection)
     .await?;

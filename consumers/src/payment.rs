@@ -19,7 +19,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::bank_result::{self, ResultHead};
-use crate::runtime::handler::{Arrived, Handler, Identity};
+use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
 /// The payment consumer.
 pub struct Payment {
@@ -72,6 +72,10 @@ impl Handler for Payment {
         request.key()
     }
 
+    fn follows(_request: &PaymentRequest) -> bool {
+        false
+    }
+
     async fn load(
         &self,
         connection: &mut PgConnection,
@@ -99,13 +103,19 @@ impl Handler for Payment {
         state: &mut State,
         arrived: &Arrived<PaymentRequest>,
         at: DateTime<Utc>,
-    ) -> Outcome {
+    ) -> Verdict {
         let request = &arrived.message;
         let franchise = Uuid::try_parse(&request.franchise_id)
             .ok()
             .and_then(|id| state.franchises.get(&id))
             .copied();
-        match payment::decide(&mut state.book, arrived.id, request, franchise, arrived.partition) {
+        match payment::decide(
+            &mut state.book,
+            arrived.id,
+            request,
+            franchise,
+            arrived.partition,
+        ) {
             Decision::Completed(slip) | Decision::AwaitsBank(slip) => {
                 state.slips.push(NewSlip {
                     payment_id: arrived.id,
@@ -114,10 +124,12 @@ impl Handler for Payment {
                     offset: arrived.offset,
                     slip,
                 });
-                let kept = Kept { commission: slip.commission };
-                Outcome::success(at).with_result(serde_json::json!(kept))
+                let kept = Kept {
+                    commission: slip.commission,
+                };
+                Verdict::Handled(Outcome::success(at).with_result(serde_json::json!(kept)))
             }
-            Decision::Rejected(reason) => Outcome::rejected(reason.code(), at),
+            Decision::Rejected(reason) => Verdict::Handled(Outcome::rejected(reason.code(), at)),
         }
     }
 
@@ -157,7 +169,13 @@ impl Handler for Payment {
             causation_id: Some(request.message_id.clone()),
         };
         let topic = Flow::Payment.result_topic();
-        Ok(vec![bank_result::event(&self.encoders, topic, &request.member_id, arrived, &record)?])
+        Ok(vec![bank_result::event(
+            &self.encoders,
+            topic,
+            &request.member_id,
+            arrived,
+            &record,
+        )?])
     }
 }
 
@@ -182,7 +200,10 @@ async fn load_franchises(
     .await?;
     rows.iter()
         .map(|row| {
-            let franchise = Franchise { open: row.try_get(1)?, commission_bps: row.try_get(2)? };
+            let franchise = Franchise {
+                open: row.try_get(1)?,
+                commission_bps: row.try_get(2)?,
+            };
             Ok((row.try_get(0)?, franchise))
         })
         .collect()

@@ -11,16 +11,16 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_RECHARGE};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_RECHARGE, id_of_command};
 use mypay_schemas::recharge::{RechargeRequest, RechargeResult};
 use mypay_schemas::{Flow, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::bank_result::{self, Command, ResultHead};
+use crate::bank_result::{self, Answer, Command, ResultHead};
 use crate::contracts::Contracts;
-use crate::runtime::handler::{Arrived, Handler, Identity};
+use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
 /// What the recharge consumer reads.
 pub enum Message {
@@ -45,6 +45,7 @@ struct Awaiting {
     amount: i64,
     from_bank: String,
     correlation_id: String,
+    answer: Answer,
 }
 
 /// What a batch loads and changes.
@@ -80,6 +81,7 @@ struct Answered {
     correlation_id: String,
     member_id: Uuid,
     amount: i64,
+    done: bool,
 }
 
 impl Handler for Recharge {
@@ -94,7 +96,14 @@ impl Handler for Recharge {
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Message>, Poison>> {
-        bank_result::decode(decoder, topic, payload, PURPOSE_RECHARGE, Message::Request, Message::Bank)
+        bank_result::decode(
+            decoder,
+            topic,
+            payload,
+            PURPOSE_RECHARGE,
+            Message::Request,
+            Message::Bank,
+        )
     }
 
     fn identity(message: &Message) -> Identity<'_> {
@@ -109,6 +118,10 @@ impl Handler for Recharge {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
         }
+    }
+
+    fn follows(message: &Message) -> bool {
+        matches!(message, Message::Bank(_))
     }
 
     async fn load(
@@ -140,9 +153,9 @@ impl Handler for Recharge {
         })
     }
 
-    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Outcome {
+    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
         match &arrived.message {
-            Message::Request(request) => self.asked(state, arrived, request, at),
+            Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, result, at),
         }
     }
@@ -166,7 +179,7 @@ impl Handler for Recharge {
     ) -> Result<Vec<Event>, EncodersError> {
         match &arrived.message {
             Message::Request(request) => self.request_events(arrived, request, outcome),
-            Message::Bank(result) => self.bank_events(arrived, result, outcome),
+            Message::Bank(_) => self.bank_events(arrived, outcome),
         }
     }
 }
@@ -188,9 +201,18 @@ impl Recharge {
                 bank_code: account.bank_code.clone(),
                 account_number: contract.corporate_account.clone(),
             });
-        match recharge::decide(&mut state.book, request, registered, corporate.as_ref(), &self.limits) {
+        match recharge::decide(
+            &mut state.book,
+            request,
+            registered,
+            corporate.as_ref(),
+            &self.limits,
+        ) {
             Decision::Completed(draw) | Decision::AwaitsBank(draw) => {
-                let asked = Asked { from: draw.from.clone(), to: draw.to };
+                let asked = Asked {
+                    from: draw.from.clone(),
+                    to: draw.to,
+                };
                 state.begun.push(Begun {
                     recharge_id: arrived.id,
                     member_id,
@@ -215,7 +237,7 @@ impl Recharge {
         if let Some(asked) = bank_result::kept::<Asked>(outcome) {
             let command = Command {
                 purpose: PURPOSE_RECHARGE,
-                id: bank_result::id_of_command(arrived.id),
+                id: id_of_command(PURPOSE_RECHARGE, arrived.id),
                 origin_id: &request.message_id,
                 correlation_id: &request.correlation_id,
                 from: asked.from,
@@ -224,21 +246,29 @@ impl Recharge {
                 amount: request.amount,
                 requested_at: request.requested_at,
             };
-            return Ok(vec![command.event(&self.encoders, arrived.traceparent.as_ref())?]);
+            return Ok(vec![
+                command.event(&self.encoders, arrived.traceparent.as_ref())?,
+            ]);
         }
         let answered = Answered {
             request_id: arrived.id,
             correlation_id: request.correlation_id.clone(),
             member_id: Uuid::nil(),
             amount: request.amount,
+            done: false,
         };
-        self.result(arrived, &request.message_id, &request.member_id, &answered, outcome)
+        self.result(
+            arrived,
+            &request.message_id,
+            &request.member_id,
+            &answered,
+            outcome,
+        )
     }
 
     fn bank_events(
         &self,
         arrived: &Arrived<Message>,
-        result: &FirmbankingResult,
         outcome: &Outcome,
     ) -> Result<Vec<Event>, EncodersError> {
         let Some(answered) = bank_result::kept::<Answered>(outcome) else {
@@ -246,7 +276,7 @@ impl Recharge {
         };
         // The outcome of the bank's message is the outcome of the request.
         let outcome = Outcome {
-            success: Some(bank_result::verdict(result).is_ok()),
+            success: Some(answered.done),
             ..outcome.clone()
         };
         let request_id = answered.request_id.to_string();
@@ -280,34 +310,57 @@ impl Recharge {
             }),
         };
         let topic = Flow::Recharge.result_topic();
-        Ok(vec![bank_result::event(&self.encoders, topic, member_id, arrived, &record)?])
+        Ok(vec![bank_result::event(
+            &self.encoders,
+            topic,
+            member_id,
+            arrived,
+            &record,
+        )?])
     }
 }
 
 /// A bank has answered: the request behind it gets its outcome.
-fn answered(state: &mut State, result: &FirmbankingResult, at: DateTime<Utc>) -> Outcome {
-    let Some(awaiting) =
-        bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
+fn answered(state: &mut State, result: &FirmbankingResult, at: DateTime<Utc>) -> Verdict {
+    let Some(awaiting) = bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
     else {
-        // Somebody asked the bank in a recharge's name, and was refused.
-        return Outcome::rejected("unknown_origin", at);
+        // Answered before, or forged: no command of ours has this outcome.
+        return Verdict::Ignored;
     };
-    let Awaiting { recharge_id, member_id, amount, from_bank, correlation_id } = awaiting;
-    let ended = match bank_result::verdict(result) {
-        Ok(()) => {
+    let Awaiting {
+        recharge_id,
+        member_id,
+        amount,
+        from_bank,
+        correlation_id,
+        answer,
+    } = awaiting;
+    let done = answer.is_none();
+    let ended = match answer {
+        None => {
             let cash = SystemAccount::corporate_cash(&from_bank, 0);
             recharge::confirmed(&mut state.book, recharge_id, member_id, amount, cash);
             Outcome::success(at)
         }
-        Err(reason) => {
+        Some(reason) => {
             recharge::refused(&mut state.book, member_id, amount);
             Outcome::rejected(reason, at)
         }
     };
     state.ended.push((recharge_id, ended.clone()));
-    let answered = Answered { request_id: recharge_id, correlation_id, member_id, amount };
+    let answered = Answered {
+        request_id: recharge_id,
+        correlation_id,
+        member_id,
+        amount,
+        done,
+    };
     // The bank's message itself was handled, whichever way it went.
-    Outcome { success: Some(true), ..ended }.with_result(serde_json::json!(answered))
+    let handled = Outcome {
+        success: Some(true),
+        ..ended
+    };
+    Verdict::Handled(handled.with_result(serde_json::json!(answered)))
 }
 
 async fn awaiting(
@@ -318,9 +371,12 @@ async fn awaiting(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query(
-        "SELECT r.firmbanking_id, r.recharge_id, r.member_id, r.amount, r.from_bank, r.correlation_id
+        "SELECT r.firmbanking_id, r.recharge_id, r.member_id, r.amount, r.from_bank,
+                r.correlation_id, q.processed_status = 'success', q.reason
            FROM unnest($1::uuid[]) AS c(id)
            JOIN recharge.recharge r ON r.firmbanking_id = c.id
+           JOIN queue_log q ON q.consumer = 'firmbanking' AND q.message_id = c.id
+                           AND q.status = 'done'
           WHERE r.state = 'AWAITS_BANK'",
     )
     .bind(commands)
@@ -334,6 +390,7 @@ async fn awaiting(
                 amount: row.try_get(3)?,
                 from_bank: row.try_get(4)?,
                 correlation_id: row.try_get(5)?,
+                answer: bank_result::answer(row.try_get(6)?, row.try_get(7)?),
             };
             Ok((row.try_get(0)?, awaiting))
         })
@@ -384,15 +441,50 @@ async fn insert(
                        $7::timestamptz[], $9::text[])
                 AS r(id, member_id, amount, bank, account, command, requested_at, correlation)",
     )
-    .bind(begun.iter().map(|begun| begun.recharge_id).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| begun.member_id).collect::<Vec<_>>())
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.recharge_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.member_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(begun.iter().map(|begun| begun.amount).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.from.bank_code).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.from.account_number).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| bank_result::id_of_command(begun.recharge_id)).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| begun.requested_at).collect::<Vec<_>>())
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.from.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.from.account_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| id_of_command(PURPOSE_RECHARGE, begun.recharge_id))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.requested_at)
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
-    .bind(begun.iter().map(|begun| &*begun.correlation_id).collect::<Vec<_>>())
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.correlation_id)
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await?;
     Ok(())
@@ -414,7 +506,12 @@ async fn end(
           WHERE r.recharge_id = e.id AND r.state = 'AWAITS_BANK'",
     )
     .bind(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(ended.iter().map(|(_, outcome)| outcome.success == Some(true)).collect::<Vec<_>>())
+    .bind(
+        ended
+            .iter()
+            .map(|(_, outcome)| outcome.success == Some(true))
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(&mut *connection)
     .await?

@@ -13,7 +13,7 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_REMITTANCE};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_REMITTANCE, id_of_command};
 use mypay_schemas::identity::derive;
 use mypay_schemas::remittance::{Receiver, RemittanceRequest, RemittanceResult};
 use mypay_schemas::{Flow, Request};
@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::bank_result::{self, Command, ResultHead};
+use crate::bank_result::{self, Answer, Command, ResultHead};
 use crate::contracts::Contracts;
-use crate::runtime::handler::{Arrived, Handler, Identity};
+use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
 /// What the remittance consumer reads.
 pub enum Message {
@@ -48,6 +48,7 @@ struct Awaiting {
     fee: i64,
     from_bank: String,
     correlation_id: String,
+    answer: Answer,
 }
 
 struct Begun {
@@ -93,6 +94,7 @@ struct Answered {
     sender_id: Uuid,
     amount: i64,
     fee: i64,
+    done: bool,
 }
 
 impl Handler for Remittance {
@@ -107,7 +109,14 @@ impl Handler for Remittance {
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Message>, Poison>> {
-        bank_result::decode(decoder, topic, payload, PURPOSE_REMITTANCE, Message::Request, Message::Bank)
+        bank_result::decode(
+            decoder,
+            topic,
+            payload,
+            PURPOSE_REMITTANCE,
+            Message::Request,
+            Message::Bank,
+        )
     }
 
     fn identity(message: &Message) -> Identity<'_> {
@@ -122,6 +131,10 @@ impl Handler for Remittance {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
         }
+    }
+
+    fn follows(message: &Message) -> bool {
+        matches!(message, Message::Bank(_))
     }
 
     async fn load(
@@ -165,9 +178,9 @@ impl Handler for Remittance {
         })
     }
 
-    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Outcome {
+    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
         match &arrived.message {
-            Message::Request(request) => self.asked(state, arrived, request, at),
+            Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, arrived, result, at),
         }
     }
@@ -233,7 +246,7 @@ impl Remittance {
         if let Some(payout) = kept.and_then(|kept| kept.payout) {
             let command = Command {
                 purpose: PURPOSE_REMITTANCE,
-                id: bank_result::id_of_command(arrived.id),
+                id: id_of_command(PURPOSE_REMITTANCE, arrived.id),
                 origin_id: &request.message_id,
                 correlation_id: &request.correlation_id,
                 from: payout.from,
@@ -242,7 +255,9 @@ impl Remittance {
                 amount: request.amount,
                 requested_at: request.requested_at,
             };
-            return Ok(vec![command.event(&self.encoders, arrived.traceparent.as_ref())?]);
+            return Ok(vec![
+                command.event(&self.encoders, arrived.traceparent.as_ref())?,
+            ]);
         }
         let Some(head) = ResultHead::of(&request.message_id, outcome) else {
             return Ok(Vec::new());
@@ -260,7 +275,13 @@ impl Remittance {
             causation_id: Some(request.message_id.clone()),
         };
         let topic = Flow::Remittance.result_topic();
-        Ok(vec![bank_result::event(&self.encoders, topic, &request.sender_id, arrived, &record)?])
+        Ok(vec![bank_result::event(
+            &self.encoders,
+            topic,
+            &request.sender_id,
+            arrived,
+            &record,
+        )?])
     }
 
     fn bank_events(
@@ -272,8 +293,11 @@ impl Remittance {
         let Some(answered) = bank_result::kept::<Answered>(outcome) else {
             return Ok(Vec::new());
         };
-        let done = bank_result::verdict(result).is_ok();
-        let outcome = Outcome { success: Some(done), ..outcome.clone() };
+        let done = answered.done;
+        let outcome = Outcome {
+            success: Some(done),
+            ..outcome.clone()
+        };
         let request_id = answered.request_id.to_string();
         let Some(head) = ResultHead::of(&request_id, &outcome) else {
             return Ok(Vec::new());
@@ -293,7 +317,13 @@ impl Remittance {
             causation_id: Some(result.message_id.clone()),
         };
         let topic = Flow::Remittance.result_topic();
-        Ok(vec![bank_result::event(&self.encoders, topic, &sender_id, arrived, &record)?])
+        Ok(vec![bank_result::event(
+            &self.encoders,
+            topic,
+            &sender_id,
+            arrived,
+            &record,
+        )?])
     }
 }
 
@@ -332,30 +362,61 @@ fn answered(
     arrived: &Arrived<Message>,
     result: &FirmbankingResult,
     at: DateTime<Utc>,
-) -> Outcome {
-    let Some(awaiting) =
-        bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
+) -> Verdict {
+    let Some(awaiting) = bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
     else {
-        // Somebody asked the bank in a remittance's name, and was refused.
-        return Outcome::rejected("unknown_origin", at);
+        // Answered before, or forged: no command of ours has this outcome.
+        return Verdict::Ignored;
     };
-    let Awaiting { remittance_id, sender_id, amount, fee, from_bank, correlation_id } = awaiting;
+    let Awaiting {
+        remittance_id,
+        sender_id,
+        amount,
+        fee,
+        from_bank,
+        correlation_id,
+        answer,
+    } = awaiting;
+    let done = answer.is_none();
     // An entry of its own beside the one that put the money in transit.
     let entry_id = derive(remittance_id, "bank answered");
-    let ended = match bank_result::verdict(result) {
-        Ok(()) => {
-            remittance::confirmed(&mut state.book, entry_id, amount, &from_bank, arrived.partition);
+    let ended = match answer {
+        None => {
+            remittance::confirmed(
+                &mut state.book,
+                entry_id,
+                amount,
+                &from_bank,
+                arrived.partition,
+            );
             Outcome::success(at)
         }
-        Err(reason) => {
+        Some(reason) => {
             let returned = (amount, fee);
-            remittance::refused(&mut state.book, entry_id, sender_id, returned, arrived.partition);
+            remittance::refused(
+                &mut state.book,
+                entry_id,
+                sender_id,
+                returned,
+                arrived.partition,
+            );
             Outcome::rejected(reason, at)
         }
     };
     state.ended.push((remittance_id, ended.clone()));
-    let answered = Answered { request_id: remittance_id, correlation_id, sender_id, amount, fee };
-    Outcome { success: Some(true), ..ended }.with_result(serde_json::json!(answered))
+    let answered = Answered {
+        request_id: remittance_id,
+        correlation_id,
+        sender_id,
+        amount,
+        fee,
+        done,
+    };
+    let handled = Outcome {
+        success: Some(true),
+        ..ended
+    };
+    Verdict::Handled(handled.with_result(serde_json::json!(answered)))
 }
 
 async fn awaiting(
@@ -367,9 +428,11 @@ async fn awaiting(
     }
     let rows = sqlx::query(
         "SELECT p.firmbanking_id, p.remittance_id, p.sender_id, p.amount, p.fee, p.from_bank,
-                p.correlation_id
+                p.correlation_id, q.processed_status = 'success', q.reason
            FROM unnest($1::uuid[]) AS c(id)
            JOIN remittance.payout p ON p.firmbanking_id = c.id
+           JOIN queue_log q ON q.consumer = 'firmbanking' AND q.message_id = c.id
+                           AND q.status = 'done'
           WHERE p.state = 'AWAITS_BANK'",
     )
     .bind(commands)
@@ -384,6 +447,7 @@ async fn awaiting(
                 fee: row.try_get(4)?,
                 from_bank: row.try_get(5)?,
                 correlation_id: row.try_get(6)?,
+                answer: bank_result::answer(row.try_get(7)?, row.try_get(8)?),
             };
             Ok((row.try_get(0)?, awaiting))
         })
@@ -409,17 +473,67 @@ async fn insert(
                 AS r(id, sender_id, amount, fee, from_bank, to_bank, to_account, holder, command,
                      correlation, requested_at)",
     )
-    .bind(begun.iter().map(|begun| begun.remittance_id).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| begun.accepted.sender_id).collect::<Vec<_>>())
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.remittance_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.accepted.sender_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(begun.iter().map(|begun| begun.amount).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| begun.accepted.fee).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.payout.from.bank_code).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.payout.to.bank_code).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.payout.to.account_number).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.payout.holder_name).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| bank_result::id_of_command(begun.remittance_id)).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| &*begun.correlation_id).collect::<Vec<_>>())
-    .bind(begun.iter().map(|begun| begun.requested_at).collect::<Vec<_>>())
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.accepted.fee)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.payout.from.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.payout.to.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.payout.to.account_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.payout.holder_name)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| id_of_command(PURPOSE_REMITTANCE, begun.remittance_id))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| &*begun.correlation_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        begun
+            .iter()
+            .map(|begun| begun.requested_at)
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(connection)
     .await?;
@@ -442,7 +556,12 @@ async fn end(
           WHERE p.remittance_id = e.id AND p.state = 'AWAITS_BANK'",
     )
     .bind(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-    .bind(ended.iter().map(|(_, outcome)| outcome.success == Some(true)).collect::<Vec<_>>())
+    .bind(
+        ended
+            .iter()
+            .map(|(_, outcome)| outcome.success == Some(true))
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(&mut *connection)
     .await?

@@ -6,6 +6,7 @@ mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
@@ -16,7 +17,7 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT, id_of_command};
 use mypay_schemas::identity::derive;
 use mypay_schemas::settlement::{SettlementRequest, SettlementResult};
 use mypay_schemas::{Flow, Request};
@@ -24,9 +25,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::bank_result::{self, Command, ResultHead};
+use crate::bank_result::{self, Answer, Command, ResultHead};
 use crate::contracts::Contracts;
-use crate::runtime::handler::{Arrived, Handler, Identity};
+use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
 /// What the settlement consumer reads.
 pub enum Message {
@@ -83,6 +84,7 @@ struct Awaiting {
     franchise_id: Uuid,
     amount: i64,
     from_bank: String,
+    answer: Answer,
 }
 
 /// What a batch loads and changes.
@@ -129,13 +131,22 @@ impl Handler for Settlement {
     // A run sees what the run before it has settled, so runs are commits of
     // their own; the banks' answers to its payouts share one.
     const BATCH: usize = 500;
+    // A run may add up millions of slips.
+    const PATIENCE: Duration = Duration::from_secs(900);
 
     fn decode(
         decoder: &Decoder,
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Message>, Poison>> {
-        bank_result::decode(decoder, topic, payload, PURPOSE_SETTLEMENT, Message::Request, Message::Bank)
+        bank_result::decode(
+            decoder,
+            topic,
+            payload,
+            PURPOSE_SETTLEMENT,
+            Message::Request,
+            Message::Bank,
+        )
     }
 
     fn identity(message: &Message) -> Identity<'_> {
@@ -150,6 +161,10 @@ impl Handler for Settlement {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
         }
+    }
+
+    fn follows(message: &Message) -> bool {
+        matches!(message, Message::Bank(_))
     }
 
     fn alone(message: &Message) -> bool {
@@ -178,7 +193,8 @@ impl Handler for Settlement {
                     if let Ok((cut_at, franchise_id)) = understood(request, at) {
                         let contracts = Contracts::load(connection, today).await?;
                         let cut = found::cut(&self.pool, cut_at).await?;
-                        let parts = found::parts(connection, &cut, franchise_id, &contracts).await?;
+                        let parts =
+                            found::parts(connection, &cut, franchise_id, &contracts).await?;
                         state.parts.insert(arrived.id, (cut, parts));
                     }
                 }
@@ -189,9 +205,9 @@ impl Handler for Settlement {
         Ok(state)
     }
 
-    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Outcome {
+    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
         match &arrived.message {
-            Message::Request(request) => run(state, arrived.id, request, at),
+            Message::Request(request) => Verdict::Handled(run(state, arrived.id, request, at)),
             Message::Bank(result) => answered(state, result, at),
         }
     }
@@ -228,7 +244,7 @@ impl Handler for Settlement {
             let origin_id = payout.id.to_string();
             let command = Command {
                 purpose: PURPOSE_SETTLEMENT,
-                id: bank_result::id_of_command(payout.id),
+                id: id_of_command(PURPOSE_SETTLEMENT, payout.id),
                 origin_id: &origin_id,
                 correlation_id: &request.correlation_id,
                 from: payout.accounts.from,
@@ -255,7 +271,13 @@ impl Handler for Settlement {
             causation_id: Some(request.message_id.clone()),
         };
         let topic = Flow::Settlement.result_topic();
-        events.push(bank_result::event(&self.encoders, topic, request.key(), arrived, &record)?);
+        events.push(bank_result::event(
+            &self.encoders,
+            topic,
+            request.key(),
+            arrived,
+            &record,
+        )?);
         Ok(events)
     }
 }
@@ -305,7 +327,12 @@ fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTim
             totals.payouts += 1;
             totals.net += amount;
         }
-        payouts.push(Payout { payout_id, found: part.found, net, account: part.account });
+        payouts.push(Payout {
+            payout_id,
+            found: part.found,
+            net,
+            account: part.account,
+        });
     }
     let kept = Kept {
         totals,
@@ -321,28 +348,41 @@ fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTim
             })
             .collect(),
     };
-    state.runs.push(Run { run_id, cut_at, franchise_id, cut, payouts, totals });
+    state.runs.push(Run {
+        run_id,
+        cut_at,
+        franchise_id,
+        cut,
+        payouts,
+        totals,
+    });
     Outcome::success(at).with_result(serde_json::json!(kept))
 }
 
 /// A bank has answered: the payout is paid, or the franchise is owed it again.
-fn answered(state: &mut State, result: &FirmbankingResult, at: DateTime<Utc>) -> Outcome {
-    let Some(awaiting) =
-        bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
+fn answered(state: &mut State, result: &FirmbankingResult, at: DateTime<Utc>) -> Verdict {
+    let Some(awaiting) = bank_result::command_id(result).and_then(|id| state.awaiting.remove(&id))
     else {
-        return Outcome::rejected("unknown_origin", at);
+        // Answered before, or forged: no command of ours has this outcome.
+        return Verdict::Ignored;
     };
     let entry_id = derive(awaiting.payout_id, "bank answered");
-    let done = match bank_result::verdict(result) {
-        Ok(()) => {
-            settlement::confirmed(&mut state.book, entry_id, awaiting.amount, &awaiting.from_bank);
-            true
-        }
-        Err(_) => {
-            settlement::refused(&mut state.book, entry_id, awaiting.franchise_id, awaiting.amount);
-            false
-        }
-    };
+    let done = awaiting.answer.is_none();
+    if done {
+        settlement::confirmed(
+            &mut state.book,
+            entry_id,
+            awaiting.amount,
+            &awaiting.from_bank,
+        );
+    } else {
+        settlement::refused(
+            &mut state.book,
+            entry_id,
+            awaiting.franchise_id,
+            awaiting.amount,
+        );
+    }
     state.ended.push((awaiting, done));
-    Outcome::success(at)
+    Verdict::Handled(Outcome::success(at))
 }

@@ -49,7 +49,10 @@ pub struct Inquiry {
 
 impl Default for Inquiry {
     fn default() -> Self {
-        Self { first: Duration::from_secs(300), longest: Duration::from_secs(3_600) }
+        Self {
+            first: Duration::from_secs(300),
+            longest: Duration::from_secs(3_600),
+        }
     }
 }
 
@@ -76,9 +79,13 @@ impl Workers {
         let workers = Arc::new(self);
         let mut banks: HashMap<String, tokio::task::AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
-        while !*stop.borrow() {
+        // Without the recorder no answer is kept: the workers end, and whoever
+        // runs them begins anew.
+        while !*stop.borrow() && !recorder.is_finished() {
             match claim::banks(&workers.pool).await {
                 Ok(found) => {
+                    // A bank whose task has panicked is begun anew.
+                    banks.retain(|_, task| !task.is_finished());
                     for bank_code in found {
                         banks.entry(bank_code.clone()).or_insert_with(|| {
                             let (workers, answers) = (Arc::clone(&workers), answers.clone());
@@ -90,6 +97,9 @@ impl Workers {
             }
             // Either ends the wait; the loop looks which it was.
             let _ = tokio::time::timeout(NEW_BANKS, stop.wait_for(|stop| *stop)).await;
+        }
+        if recorder.is_finished() {
+            tasks.abort_all();
         }
         while tasks.join_next().await.is_some() {}
         drop(answers);
@@ -105,6 +115,7 @@ async fn work(
     answers: mpsc::Sender<outcome::Answered>,
     mut stop: watch::Receiver<bool>,
 ) {
+    tracing::info!(bank_code, "working at the bank");
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut calls = JoinSet::new();
     while !*stop.borrow() {
@@ -112,15 +123,19 @@ async fn work(
         let taken = if room == 0 {
             Vec::new()
         } else {
-            claim::take(&workers, &bank_code, room).await.unwrap_or_else(|error| {
-                tracing::warn!(bank_code, %error, "commands could not be taken");
-                Vec::new()
-            })
+            claim::take(&workers, &bank_code, room)
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::warn!(bank_code, %error, "commands could not be taken");
+                    Vec::new()
+                })
         };
         let idle = taken.is_empty();
         for taken in taken {
             // A permit is there: only this loop takes them.
-            let Ok(permit) = Arc::clone(&in_flight).try_acquire_owned() else { break };
+            let Ok(permit) = Arc::clone(&in_flight).try_acquire_owned() else {
+                break;
+            };
             let (workers, answers) = (Arc::clone(&workers), answers.clone());
             calls.spawn(async move {
                 let answered = call::make(&workers, taken).await;

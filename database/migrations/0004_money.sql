@@ -31,8 +31,10 @@ CREATE TABLE money.posting (
     credit    uuid NOT NULL,
     amount    bigint NOT NULL CHECK (amount > 0),
     posted_at timestamptz NOT NULL,
-    -- A second posting of the same entry is a defect, and fails.
-    PRIMARY KEY (entry_id, line)
+    -- A second posting of the same entry is a defect, and fails. The kind is part
+    -- of it: an entry has the id of its request, and a client may use one id for
+    -- requests of two flows.
+    PRIMARY KEY (entry_id, kind, line)
 );
 -- The history of an account. GIN, because it collects new rows in a list and
 -- sorts them in together: half the cost of two B-trees at each insert.

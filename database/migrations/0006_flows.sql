@@ -102,6 +102,7 @@ CREATE TABLE settlement.payout (
     from_bank      text,
     to_bank        text,
     to_account     text,
+    holder_name    text,
     changed_at     timestamptz NOT NULL,
     UNIQUE (run_id, franchise_id)
 );

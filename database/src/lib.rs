@@ -26,6 +26,15 @@ pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
             // scans it would stay for the life of the connection.
             ("enable_seqscan", "off"),
             ("jit", "off"),
+            // A process that was stopped, or a machine that vanished, must not
+            // hold a lane's row: who comes after it would wait for ever.
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("lock_timeout", "20s"),
+            ("statement_timeout", "60s"),
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "15s"),
             // One plan for a prepared statement, whatever the array's length.
             ("plan_cache_mode", "force_generic_plan"),
         ]);

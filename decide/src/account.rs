@@ -107,7 +107,10 @@ impl SystemAccount {
         mypay_schemas::identity::derive(
             // Time zero: these accounts exist from the beginning.
             Uuid::nil(),
-            &content.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            &content
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>(),
         )
     }
 }

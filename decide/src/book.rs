@@ -206,8 +206,13 @@ impl Book {
             .values()
             .map(|working| working.change)
             .filter(|change| {
-                (change.balance, change.pending, change.dip, change.peak, change.sent)
-                    != (0, 0, 0, 0, 0)
+                (
+                    change.balance,
+                    change.pending,
+                    change.dip,
+                    change.peak,
+                    change.sent,
+                ) != (0, 0, 0, 0, 0)
             })
             .collect();
         changes.sort_unstable_by_key(|change| change.member_id);
@@ -258,7 +263,7 @@ impl Book {
 
 impl Working {
     fn now(&self, today: NaiveDate) -> MemberMoney {
-        let sent_before = if self.loaded.sent_on == today {
+        let sent_before = if self.loaded.sent_on >= today {
             self.loaded.sent
         } else {
             0

@@ -24,6 +24,10 @@ pub struct Origin {
     /// The account that is not ours: the one a recharge draws from, the one a
     /// payout goes to.
     pub account: BankAccount,
+    /// The bank that is to be commanded.
+    pub from_bank: String,
+    /// Whose account a payout must go to.
+    pub holder_name: Option<String>,
 }
 
 /// A bank contract as a command sees it.
@@ -56,7 +60,10 @@ pub fn decide<'a>(
 ) -> Result<Command, Reason> {
     let amount = valid_amount(request.amount)?;
     let purpose = request.purpose.as_str();
-    if purpose.is_empty() || purpose.chars().count() > PURPOSE_MAX || purpose.contains(char::is_control) {
+    if purpose.is_empty()
+        || purpose.chars().count() > PURPOSE_MAX
+        || purpose.contains(char::is_control)
+    {
         return Err(Reason::InvalidField);
     }
     if let Some(holder_name) = &request.to_holder_name
@@ -84,7 +91,12 @@ pub fn decide<'a>(
         } else {
             ours(&from) && to == origin.account
         };
-        if origin.purpose != purpose || origin.amount != amount || !accounts_fit {
+        if origin.purpose != purpose
+            || origin.amount != amount
+            || origin.from_bank != from.bank_code
+            || origin.holder_name != request.to_holder_name
+            || !accounts_fit
+        {
             return Err(Reason::UnknownOrigin);
         }
     } else if !ours(&from) {
@@ -113,7 +125,10 @@ pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, 
     let number_ok = (1..=ACCOUNT_NUMBER_MAX).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit());
     if bank_ok && number_ok {
-        Ok(BankAccount { bank_code: bank_code.to_string(), account_number: digits })
+        Ok(BankAccount {
+            bank_code: bank_code.to_string(),
+            account_number: digits,
+        })
     } else {
         Err(Reason::InvalidField)
     }

@@ -4,9 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 /// The largest amount of any single request, whole won.
 ///
-/// Far above every real amount and far below where sums of a batch could pass
-/// `i64`: a million such amounts still fit.
-pub const AMOUNT_MAX: i64 = 1_000_000_000_000;
+/// What a bank takes in one command at the most; far below where the sums of a
+/// batch could pass `i64`: a million such amounts still fit.
+pub const AMOUNT_MAX: i64 = 100_000_000_000;
 
 /// Limits on members' money, whole won.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

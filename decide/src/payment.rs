@@ -48,14 +48,24 @@ pub fn decide(
             let payable =
                 SystemAccount::new(AccountKind::FranchisePayable, slip.franchise_id, partition);
             let payer = Account::Member(slip.member_id);
-            book.post((entry_id, 0), EntryKind::Payment, payer, payable, slip.gross);
+            book.post(
+                (entry_id, 0),
+                EntryKind::Payment,
+                payer,
+                payable,
+                slip.gross,
+            );
             Decision::Completed(slip)
         }
         Err(reason) => Decision::Rejected(reason),
     }
 }
 
-fn check(book: &Book, request: &PaymentRequest, franchise: Option<Franchise>) -> Result<Slip, Reason> {
+fn check(
+    book: &Book,
+    request: &PaymentRequest,
+    franchise: Option<Franchise>,
+) -> Result<Slip, Reason> {
     let gross = valid_amount(request.amount)?;
     let order_ref = request.order_ref.as_str();
     if order_ref.is_empty()

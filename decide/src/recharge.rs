@@ -60,7 +60,13 @@ fn check(
 }
 
 /// The bank has confirmed: the money goes onto the member's balance.
-pub fn confirmed(book: &mut Book, recharge_id: Uuid, member_id: Uuid, amount: i64, cash: SystemAccount) {
+pub fn confirmed(
+    book: &mut Book,
+    recharge_id: Uuid,
+    member_id: Uuid,
+    amount: i64,
+    cash: SystemAccount,
+) {
     book.even_if_closed(member_id);
     book.reserve(member_id, -amount);
     book.post(

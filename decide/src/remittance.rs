@@ -53,12 +53,17 @@ pub fn decide(
     limits: &Limits,
 ) -> Decision<Accepted> {
     let decided = match &request.receiver {
-        Receiver::MemberReceiver(receiver) => {
-            to_member(book, entry_id, request, &receiver.member_id, partition, limits)
-        }
-        Receiver::BankReceiver(receiver) => {
-            to_bank(book, entry_id, request, receiver, corporate, partition, limits)
-        }
+        Receiver::MemberReceiver(receiver) => to_member(
+            book,
+            entry_id,
+            request,
+            &receiver.member_id,
+            partition,
+            limits,
+        ),
+        Receiver::BankReceiver(receiver) => to_bank(
+            book, entry_id, request, receiver, corporate, partition, limits,
+        ),
     };
     decided.unwrap_or_else(Decision::Rejected)
 }
@@ -77,18 +82,37 @@ fn to_member(
     if receiver_id == sender_id {
         return Err(Reason::SameMember);
     }
-    let receiving = book.open_member(receiver_id).ok_or(Reason::UnknownReceiver)?;
+    let receiving = book
+        .open_member(receiver_id)
+        .ok_or(Reason::UnknownReceiver)?;
     if receiving.balance + receiving.pending + request.amount > limits.balance_cap {
         return Err(Reason::BalanceCapExceeded);
     }
     check_balance(book, sender_id, request.amount + fee)?;
     let sender = Account::Member(sender_id);
     let receiver = Account::Member(receiver_id);
-    book.post((entry_id, 0), EntryKind::Remittance, sender, receiver, request.amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::Remittance,
+        sender,
+        receiver,
+        request.amount,
+    );
     book.mind_cap(receiver_id);
     book.count_sent(sender_id, request.amount);
-    post_fee(book, entry_id, EntryKind::Remittance, sender, fee, partition);
-    Ok(Decision::Completed(Accepted { sender_id, fee, payout: None }))
+    post_fee(
+        book,
+        entry_id,
+        EntryKind::Remittance,
+        sender,
+        fee,
+        partition,
+    );
+    Ok(Decision::Completed(Accepted {
+        sender_id,
+        fee,
+        payout: None,
+    }))
 }
 
 fn to_bank(
@@ -110,15 +134,38 @@ fn to_bank(
         return Err(Reason::InvalidField);
     }
     let sender_id = check_sender(book, request, fee, limits)?;
-    let from = paying_account(corporate, &to.bank_code).ok_or(Reason::NoContract)?.clone();
+    let from = paying_account(corporate, &to.bank_code)
+        .ok_or(Reason::NoContract)?
+        .clone();
     check_balance(book, sender_id, request.amount + fee)?;
     let sender = Account::Member(sender_id);
     let transit = in_transit(partition);
-    book.post((entry_id, 0), EntryKind::RemittanceOut, sender, transit, request.amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::RemittanceOut,
+        sender,
+        transit,
+        request.amount,
+    );
     book.count_sent(sender_id, request.amount);
-    post_fee(book, entry_id, EntryKind::RemittanceOut, sender, fee, partition);
-    let payout = Some(Payout { from, to, holder_name: holder_name.to_string() });
-    Ok(Decision::AwaitsBank(Accepted { sender_id, fee, payout }))
+    post_fee(
+        book,
+        entry_id,
+        EntryKind::RemittanceOut,
+        sender,
+        fee,
+        partition,
+    );
+    let payout = Some(Payout {
+        from,
+        to,
+        holder_name: holder_name.to_string(),
+    });
+    Ok(Decision::AwaitsBank(Accepted {
+        sender_id,
+        fee,
+        payout,
+    }))
 }
 
 fn check_sender(
@@ -169,7 +216,13 @@ fn in_transit(partition: i32) -> SystemAccount {
 /// The bank has confirmed a payout: the money has left our account.
 pub fn confirmed(book: &mut Book, entry_id: Uuid, amount: i64, bank_code: &str, partition: i32) {
     let cash = SystemAccount::corporate_cash(bank_code, partition);
-    book.post((entry_id, 0), EntryKind::TransitConfirmed, in_transit(partition), cash, amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::TransitConfirmed,
+        in_transit(partition),
+        cash,
+        amount,
+    );
 }
 
 /// The bank has refused a payout: amount and fee go back to the sender.
@@ -184,9 +237,21 @@ pub fn refused(
 ) {
     book.even_if_closed(sender_id);
     let sender = Account::Member(sender_id);
-    book.post((entry_id, 0), EntryKind::TransitRefused, in_transit(partition), sender, amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::TransitRefused,
+        in_transit(partition),
+        sender,
+        amount,
+    );
     if fee > 0 {
         let income = SystemAccount::new(AccountKind::RemittanceFee, Uuid::nil(), partition);
-        book.post((entry_id, 1), EntryKind::TransitRefused, income, sender, fee);
+        book.post(
+            (entry_id, 1),
+            EntryKind::TransitRefused,
+            income,
+            sender,
+            fee,
+        );
     }
 }

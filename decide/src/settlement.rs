@@ -51,11 +51,23 @@ pub fn post(book: &mut Book, payout_id: Uuid, found: &Found) -> Net {
     let payable = SystemAccount::new(AccountKind::FranchisePayable, found.franchise_id, 0);
     if found.commission > 0 {
         let income = SystemAccount::new(AccountKind::Commission, Uuid::nil(), 0);
-        book.post((payout_id, 0), EntryKind::Settlement, payable, income, found.commission);
+        book.post(
+            (payout_id, 0),
+            EntryKind::Settlement,
+            payable,
+            income,
+            found.commission,
+        );
     }
     if let Net::Pay(amount) = net {
         let transit = SystemAccount::new(AccountKind::InTransit, Uuid::nil(), 0);
-        book.post((payout_id, 1), EntryKind::Settlement, payable, transit, amount);
+        book.post(
+            (payout_id, 1),
+            EntryKind::Settlement,
+            payable,
+            transit,
+            amount,
+        );
     }
     net
 }
@@ -64,12 +76,24 @@ pub fn post(book: &mut Book, payout_id: Uuid, found: &Found) -> Net {
 pub fn confirmed(book: &mut Book, entry_id: Uuid, amount: i64, bank_code: &str) {
     let transit = SystemAccount::new(AccountKind::InTransit, Uuid::nil(), 0);
     let cash = SystemAccount::corporate_cash(bank_code, 0);
-    book.post((entry_id, 0), EntryKind::TransitConfirmed, transit, cash, amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::TransitConfirmed,
+        transit,
+        cash,
+        amount,
+    );
 }
 
 /// The bank has refused a payout: the franchise is owed it again.
 pub fn refused(book: &mut Book, entry_id: Uuid, franchise_id: Uuid, amount: i64) {
     let transit = SystemAccount::new(AccountKind::InTransit, Uuid::nil(), 0);
     let payable = SystemAccount::new(AccountKind::FranchisePayable, franchise_id, 0);
-    book.post((entry_id, 0), EntryKind::TransitRefused, Account::from(transit), payable, amount);
+    book.post(
+        (entry_id, 0),
+        EntryKind::TransitRefused,
+        Account::from(transit),
+        payable,
+        amount,
+    );
 }

@@ -16,6 +16,12 @@ const WEEK: i64 = 7 * 24 * 3_600_000;
 /// How long rows are kept; longer than any topic keeps its messages (35 days;
 /// `mypay topics lint` compares the two).
 pub const HORIZON_WEEKS: i64 = 5;
+/// How old a request may be that is not known yet, in milliseconds: 3 weeks.
+///
+/// Longer than a topic keeps its messages (15 days and a segment), so that an
+/// outage turns nothing away; and two weeks less than the horizon, so that a
+/// bank has that long to answer the youngest of the oldest.
+const REQUEST_AGE_MAX: i64 = 3 * WEEK;
 /// How many weeks ahead partitions are made, so that none is missing when the
 /// maintenance does not run for some days.
 const AHEAD_WEEKS: i64 = 2;
@@ -43,20 +49,36 @@ impl Horizon {
     /// Reads the span of the partitions, and makes what is missing.
     pub async fn open(pool: &PgPool, now: DateTime<Utc>) -> Result<Self, sqlx::Error> {
         let oldest = maintain(pool, now).await?;
-        Ok(Self { oldest: RwLock::new(oldest) })
+        Ok(Self {
+            oldest: RwLock::new(oldest),
+        })
     }
 
     /// Makes the coming partitions; called now and then.
     pub async fn renew(&self, pool: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
         let oldest = maintain(pool, now).await?;
-        *self.oldest.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = oldest;
+        *self
+            .oldest
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = oldest;
         Ok(())
     }
 
-    /// Whether an id can be claimed at this instant.
-    pub fn check(&self, id: Uuid, now: DateTime<Utc>) -> Result<(), Beyond> {
+    /// Whether an id that is not known yet can be claimed at this instant.
+    ///
+    /// A message that follows from a request of ours carries that one's time,
+    /// and may be as old as the partitions reach.
+    pub fn check(&self, id: Uuid, now: DateTime<Utc>, follows: bool) -> Result<(), Beyond> {
         let time = time_of(id);
-        let oldest = *self.oldest.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let kept = *self
+            .oldest
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let oldest = if follows {
+            kept
+        } else {
+            kept.max(now.timestamp_millis() - REQUEST_AGE_MAX)
+        };
         if time < oldest {
             Err(Beyond::Past)
         } else if time > now.timestamp_millis() + CLOCK_SKEW_MILLIS {

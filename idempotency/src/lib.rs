@@ -18,27 +18,32 @@ pub mod relay;
 pub mod slot;
 pub mod transaction;
 
-/// Whether a database error will pass: the connection, a deadlock, a full
-/// disk, a shutdown. Everything else says that the statement or its data are
-/// wrong, and trying again changes nothing.
+/// Whether a database error will pass.
+///
+/// Only what says that a value or our statement is wrong does not: data
+/// exceptions (class 22), constraints (23), limits of a statement (54), and
+/// values that we cannot read. All the rest is the database's own trouble - a
+/// failover, a standby that is read-only, a password being rotated, a session
+/// that was ended - and an outage must never turn messages into dead letters.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(database) => database.code().is_some_and(|state| {
-            // Classes of SQLSTATE: connection, transaction rollback, resources,
-            // object state, operator intervention, system error.
-            ["08", "40", "53", "55", "57", "58"]
-                .iter()
-                .any(|class| state.starts_with(class))
-                // A plan of a prepared statement met changed tables.
-                || state == "0A000"
-        }),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => true,
-        _ => false,
+        sqlx::Error::Database(database) => {
+            let state = database.code().unwrap_or_default();
+            // "No partition for the row" is a check violation that names no
+            // constraint: the partitions will be made.
+            let no_partition = state == "23514" && database.constraint().is_none();
+            no_partition
+                || !["22", "23", "54"]
+                    .iter()
+                    .any(|class| state.starts_with(class))
+        }
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::RowNotFound => false,
+        _ => true,
     }
 }

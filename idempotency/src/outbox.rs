@@ -38,9 +38,24 @@ pub async fn write(
     .bind(writer)
     .bind(after - events.len() as i64)
     .bind(events.iter().map(|event| event.topic).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| &event.key[..]).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| &event.payload[..]).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.traceparent.as_deref()).collect::<Vec<_>>())
+    .bind(
+        events
+            .iter()
+            .map(|event| &event.key[..])
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        events
+            .iter()
+            .map(|event| &event.payload[..])
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        events
+            .iter()
+            .map(|event| event.traceparent.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(connection)
     .await?;
@@ -67,7 +82,9 @@ pub async fn read(
         .map(|row| {
             let topic: &str = row.try_get(1)?;
             let topic = mypay_schemas::Subject::of_topic(topic)
-                .ok_or_else(|| sqlx::Error::Decode(format!("'{topic}' is no topic of ours").into()))?
+                .ok_or_else(|| {
+                    sqlx::Error::Decode(format!("'{topic}' is no topic of ours").into())
+                })?
                 .topic;
             let event = Event {
                 topic,

@@ -13,6 +13,15 @@ use uuid::Uuid;
 
 use crate::lane::Lane;
 
+/// A key as it is kept: short enough for an index, and without zero bytes,
+/// which PostgreSQL's text cannot hold. Keys of accounts are far shorter.
+pub fn shortened(key: &str) -> String {
+    key.chars()
+        .filter(|character| *character != '\0')
+        .take(100)
+        .collect()
+}
+
 /// The parked keys of a consumer: hardly ever any.
 pub async fn all(
     connection: &mut PgConnection,

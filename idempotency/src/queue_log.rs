@@ -37,17 +37,32 @@ pub struct Outcome {
 impl Outcome {
     /// Handled, all effects committed with it.
     pub fn success(at: DateTime<Utc>) -> Self {
-        Self { success: Some(true), reason: None, result: None, at }
+        Self {
+            success: Some(true),
+            reason: None,
+            result: None,
+            at,
+        }
     }
 
     /// A business answer; nothing moved.
     pub fn rejected(reason: impl Into<String>, at: DateTime<Utc>) -> Self {
-        Self { success: Some(false), reason: Some(reason.into()), result: None, at }
+        Self {
+            success: Some(false),
+            reason: Some(reason.into()),
+            result: None,
+            at,
+        }
     }
 
     /// Taken in; the outcome comes later.
     pub fn processing(at: DateTime<Utc>) -> Self {
-        Self { success: None, reason: None, result: None, at }
+        Self {
+            success: None,
+            reason: None,
+            result: None,
+            at,
+        }
     }
 
     /// With what the events say beyond that.
@@ -113,12 +128,18 @@ pub async fn claim(
     // Where no message has a reason or a result, an empty array stands for all
     // the nulls: unnest fills the shorter array up.
     let reasons: Vec<Option<&str>> = if claims.iter().any(|claim| claim.outcome.reason.is_some()) {
-        claims.iter().map(|claim| claim.outcome.reason.as_deref()).collect()
+        claims
+            .iter()
+            .map(|claim| claim.outcome.reason.as_deref())
+            .collect()
     } else {
         Vec::new()
     };
     let results: Vec<Option<Value>> = if claims.iter().any(|claim| claim.outcome.result.is_some()) {
-        claims.iter().map(|claim| claim.outcome.result.clone()).collect()
+        claims
+            .iter()
+            .map(|claim| claim.outcome.result.clone())
+            .collect()
     } else {
         Vec::new()
     };
@@ -126,12 +147,37 @@ pub async fn claim(
         .bind(consumer)
         .bind(topic)
         .bind(partition)
-        .bind(claims.iter().map(|claim| claim.message_id).collect::<Vec<_>>())
-        .bind(claims.iter().map(|claim| &claim.content_hash[..]).collect::<Vec<_>>())
+        .bind(
+            claims
+                .iter()
+                .map(|claim| claim.message_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            claims
+                .iter()
+                .map(|claim| &claim.content_hash[..])
+                .collect::<Vec<_>>(),
+        )
         .bind(claims.iter().map(|claim| claim.offset).collect::<Vec<_>>())
-        .bind(claims.iter().map(|claim| claim.created_at).collect::<Vec<_>>())
-        .bind(claims.iter().map(|claim| claim.outcome.success.map(|_| claim.outcome.at)).collect::<Vec<_>>())
-        .bind(claims.iter().map(|claim| claim.outcome.success).collect::<Vec<_>>())
+        .bind(
+            claims
+                .iter()
+                .map(|claim| claim.created_at)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            claims
+                .iter()
+                .map(|claim| claim.outcome.success.map(|_| claim.outcome.at))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            claims
+                .iter()
+                .map(|claim| claim.outcome.success)
+                .collect::<Vec<_>>(),
+        )
         .bind(reasons)
         .bind(results)
         .execute(connection)
@@ -228,9 +274,24 @@ pub async fn finish(
     sqlx::query(FINISH)
         .bind(consumer)
         .bind(finished.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(finished.iter().map(|(_, outcome)| outcome.success == Some(true)).collect::<Vec<_>>())
-        .bind(finished.iter().map(|(_, outcome)| outcome.reason.as_deref()).collect::<Vec<_>>())
-        .bind(finished.iter().map(|(_, outcome)| outcome.at).collect::<Vec<_>>())
+        .bind(
+            finished
+                .iter()
+                .map(|(_, outcome)| outcome.success == Some(true))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            finished
+                .iter()
+                .map(|(_, outcome)| outcome.reason.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            finished
+                .iter()
+                .map(|(_, outcome)| outcome.at)
+                .collect::<Vec<_>>(),
+        )
         .execute(connection)
         .await?;
     Ok(())
@@ -260,9 +321,24 @@ pub async fn wait(
         ON CONFLICT (consumer, message_id) DO NOTHING
         RETURNING consumer, message_id";
     let rows = sqlx::query(WAIT)
-        .bind(messages.iter().map(|message| message.consumer).collect::<Vec<_>>())
-        .bind(messages.iter().map(|message| message.message_id).collect::<Vec<_>>())
-        .bind(messages.iter().map(|message| &message.content_hash[..]).collect::<Vec<_>>())
+        .bind(
+            messages
+                .iter()
+                .map(|message| message.consumer)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            messages
+                .iter()
+                .map(|message| message.message_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            messages
+                .iter()
+                .map(|message| &message.content_hash[..])
+                .collect::<Vec<_>>(),
+        )
         .bind(at)
         .fetch_all(connection)
         .await?;

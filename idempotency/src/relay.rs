@@ -97,11 +97,13 @@ impl Relay {
         let (bootstrap, writer) = (self.bootstrap.clone(), self.writer.clone());
         let mut kafka =
             tokio::task::spawn_blocking(move || KafkaSide::connect(&bootstrap, &writer)).await??;
-        let mut forgotten = kafka.position;
+        // What an earlier session sent and did not delete is deleted first.
+        let mut forgotten = 0;
         loop {
             self.healthy.store(true, Ordering::Relaxed);
             let mut connection = self.pool.acquire().await?;
-            let messages = outbox::read(&mut connection, &self.writer, kafka.position, BATCH).await?;
+            let messages =
+                outbox::read(&mut connection, &self.writer, kafka.position, BATCH).await?;
             if messages.is_empty() {
                 if forgotten < kafka.position {
                     outbox::forget(&mut connection, &self.writer, kafka.position).await?;
@@ -153,7 +155,11 @@ impl KafkaSide {
             // offset, by when all that was sent is long forgotten here too.
             _ => 0,
         };
-        Ok(Self { producer, group, position })
+        Ok(Self {
+            producer,
+            group,
+            position,
+        })
     }
 
     fn send(mut self, messages: &[(i64, Event)]) -> Result<Self, KafkaError> {
@@ -167,11 +173,8 @@ impl KafkaSide {
         }
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(POSITION_TOPIC, POSITION_PARTITION, Offset::Offset(next))?;
-        let group = self
-            .group
-            .group_metadata()
-            .ok_or(KafkaError::Canceled)?;
-        self.producer.commit(&offsets, &group)?;
+        let group = self.group.group_metadata().ok_or(KafkaError::Canceled)?;
+        self.producer.commit(offsets, &Arc::new(group))?;
         self.position = next;
         Ok(self)
     }

@@ -41,7 +41,14 @@ impl Slot {
         };
         let (lose, lost) = watch::channel(false);
         let heartbeat = tokio::spawn(beat(pool.clone(), role.to_string(), number, owner, lose));
-        Ok(Self { pool: pool.clone(), role: role.to_string(), number, owner, lost, heartbeat })
+        Ok(Self {
+            pool: pool.clone(),
+            role: role.to_string(),
+            number,
+            owner,
+            lost,
+            heartbeat,
+        })
     }
 
     /// The name: the role and the number, as in `remittance-0`.
@@ -77,9 +84,7 @@ impl Drop for Slot {
 }
 
 async fn try_take(pool: &PgPool, role: &str, owner: Uuid) -> Result<Option<i32>, sqlx::Error> {
-    let host = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let host = host();
     let mut transaction = pool.begin().await?;
     let rows = sqlx::query(
         "SELECT slot, host, pid, started, seen_at < now() - make_interval(secs => $2)
@@ -124,13 +129,20 @@ async fn try_take(pool: &PgPool, role: &str, owner: Uuid) -> Result<Option<i32>,
     Ok((taken.rows_affected() == 1).then_some(number))
 }
 
-async fn beat(
-    pool: PgPool,
-    role: String,
-    number: i32,
-    owner: Uuid,
-    lose: watch::Sender<bool>,
-) {
+/// The machine, its boot and the pid namespace: a pid means something only there.
+fn host() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!(
+        "{} {} {}",
+        name.to_string_lossy(),
+        boot.trim(),
+        namespace.display()
+    )
+}
+
+async fn beat(pool: PgPool, role: String, number: i32, owner: Uuid, lose: watch::Sender<bool>) {
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let beaten = sqlx::query(
@@ -201,7 +213,14 @@ impl Slot {
         }
         let (lose, lost) = watch::channel(false);
         let heartbeat = tokio::spawn(beat(pool.clone(), role.to_string(), number, owner, lose));
-        Ok(Some(Self { pool: pool.clone(), role: role.to_string(), number, owner, lost, heartbeat }))
+        Ok(Some(Self {
+            pool: pool.clone(),
+            role: role.to_string(),
+            number,
+            owner,
+            lost,
+            heartbeat,
+        }))
     }
 }
 
@@ -211,9 +230,7 @@ async fn try_take_number(
     number: i32,
     owner: Uuid,
 ) -> Result<bool, sqlx::Error> {
-    let host = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let host = host();
     let mut transaction = pool.begin().await?;
     let row = sqlx::query(
         "SELECT host, pid, started, seen_at < now() - make_interval(secs => $3)

@@ -5,10 +5,14 @@
 //! be taken for it. So after any error the producer is dropped and made anew,
 //! which raises its epoch and ends whatever it left; the caller then reads the
 //! committed offsets, and knows what was done.
+//!
+//! Nor does it keep to its time-outs: while a group's coordinator is away,
+//! `send_offsets_to_transaction()` can block for ever (its issues #5456, #5511).
+//! So each step is waited for no longer than [`OVERDUE`], and then left behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -21,6 +25,8 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 
 /// How long a step of a transaction may take before the producer is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A step that has not come back by then never will.
+const OVERDUE: Duration = Duration::from_secs(20);
 /// After so long the broker ends a transaction that nobody ended; until then
 /// read_committed readers wait behind it.
 const TRANSACTION_TIMEOUT_MS: &str = "20000";
@@ -72,12 +78,14 @@ impl ProducerContext for Context {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A producer under one transactional id.
 pub struct TransactionalProducer {
-    producer: ThreadedProducer<Context>,
+    producer: Arc<ThreadedProducer<Context>>,
     deliveries: Arc<Deliveries>,
     sent: u64,
 }
@@ -104,8 +112,13 @@ impl TransactionalProducer {
             .set("queue.buffering.max.kbytes", "262144")
             .set("batch.size", "262144")
             .create_with_context(Context(Arc::clone(&deliveries)))?;
-        producer.init_transactions(PATIENCE)?;
-        Ok(Self { producer, deliveries, sent: 0 })
+        let connected = Self {
+            producer: Arc::new(producer),
+            deliveries,
+            sent: 0,
+        };
+        connected.step(|producer| producer.init_transactions(PATIENCE))?;
+        Ok(connected)
     }
 
     /// Begins a transaction.
@@ -141,13 +154,37 @@ impl TransactionalProducer {
     /// Commits the messages together with the offsets of a consumer group.
     pub fn commit(
         &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: TopicPartitionList,
+        group: &Arc<ConsumerGroupMetadata>,
     ) -> KafkaResult<()> {
         self.await_deliveries()?;
-        self.producer
-            .send_offsets_to_transaction(offsets, group, PATIENCE)?;
-        self.producer.commit_transaction(PATIENCE)
+        let group = Arc::clone(group);
+        self.step(move |producer| {
+            producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
+            producer.commit_transaction(PATIENCE)
+        })
+    }
+
+    /// Takes a step that may block for ever. One that is overdue is left behind
+    /// on its thread, and the producer with it: the next one that connects under
+    /// this id fences both off.
+    fn step(
+        &self,
+        step: impl FnOnce(&ThreadedProducer<Context>) -> KafkaResult<()> + Send + 'static,
+    ) -> KafkaResult<()> {
+        let (tell, told) = mpsc::sync_channel(1);
+        let producer = Arc::clone(&self.producer);
+        let run = move || {
+            // Where nobody waits any more, nobody needs to know.
+            let _ = tell.send(step(&producer));
+        };
+        // A thread a transaction costs some tens of microseconds.
+        std::thread::Builder::new()
+            .name("transaction".to_string())
+            .spawn(run)
+            .map_err(|_| KafkaError::Canceled)?;
+        told.recv_timeout(OVERDUE)
+            .unwrap_or(Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)))
     }
 
     fn await_deliveries(&self) -> KafkaResult<()> {
@@ -181,10 +218,16 @@ fn headers(event: &Event) -> Option<OwnedHeaders> {
     }
     let mut headers = OwnedHeaders::new();
     if let Some(traceparent) = &event.traceparent {
-        headers = headers.insert(Header { key: "traceparent", value: Some(traceparent.as_bytes()) });
+        headers = headers.insert(Header {
+            key: "traceparent",
+            value: Some(traceparent.as_bytes()),
+        });
     }
     for (key, value) in &event.headers {
-        headers = headers.insert(Header { key, value: Some(value) });
+        headers = headers.insert(Header {
+            key,
+            value: Some(value),
+        });
     }
     Some(headers)
 }

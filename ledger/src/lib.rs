@@ -95,15 +95,17 @@ async fn write_members(
         UPDATE money.account a
            SET balance = a.balance + c.balance,
                pending = a.pending + c.pending,
-               sent = CASE WHEN a.sent_on = $7 THEN a.sent ELSE 0 END + c.sent,
-               sent_on = $7
+               -- A batch of an older day, from a lane that lags or a clock that
+               -- was set, must not wipe what a newer day has counted.
+               sent = CASE WHEN c.sent = 0 OR a.sent_on >= $7 THEN a.sent ELSE 0 END + c.sent,
+               sent_on = CASE WHEN c.sent = 0 THEN a.sent_on ELSE greatest(a.sent_on, $7) END
           FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $10::boolean[])
                AS c(id, balance, pending, dip, peak, sent, even_if_closed)
          WHERE a.account_id = c.id
            AND (a.open OR c.even_if_closed)
            AND a.balance + c.dip >= 0
            AND (c.peak = 0 OR a.balance + a.pending + c.peak <= $8)
-           AND (c.sent = 0 OR CASE WHEN a.sent_on = $7 THEN a.sent ELSE 0 END + c.sent <= $9)";
+           AND (c.sent = 0 OR CASE WHEN a.sent_on >= $7 THEN a.sent ELSE 0 END + c.sent <= $9)";
     let changes = book.member_changes();
     if changes.is_empty() {
         return Ok(());
@@ -122,7 +124,12 @@ async fn write_members(
         .bind(book.today())
         .bind(limits.balance_cap)
         .bind(limits.remittance_daily)
-        .bind(changes.iter().map(|change| change.even_if_closed).collect::<Vec<bool>>())
+        .bind(
+            changes
+                .iter()
+                .map(|change| change.even_if_closed)
+                .collect::<Vec<bool>>(),
+        )
         .execute(connection)
         .await?
         .rows_affected();
@@ -142,9 +149,15 @@ async fn write_system(connection: &mut PgConnection, book: &Book) -> Result<(), 
         return Ok(());
     }
     let ids: Vec<Uuid> = changes.iter().map(|(id, _, _)| *id).collect();
-    let kinds: Vec<i16> = changes.iter().map(|(_, account, _)| account.kind.number()).collect();
+    let kinds: Vec<i16> = changes
+        .iter()
+        .map(|(_, account, _)| account.kind.number())
+        .collect();
     let slots: Vec<i16> = changes.iter().map(|(_, account, _)| account.slot).collect();
-    let owners: Vec<Uuid> = changes.iter().map(|(_, account, _)| account.owner).collect();
+    let owners: Vec<Uuid> = changes
+        .iter()
+        .map(|(_, account, _)| account.owner)
+        .collect();
     let amounts: Vec<i64> = changes.iter().map(|(_, _, amount)| *amount).collect();
     sqlx::query(UPSERT)
         .bind(ids)

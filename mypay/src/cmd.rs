@@ -1,8 +1,13 @@
 //! The commands, one file each.
 
+pub(crate) mod audit;
 pub(crate) mod bank;
 pub(crate) mod consume;
+pub(crate) mod day;
+pub(crate) mod produce;
+pub(crate) mod replay;
 pub(crate) mod schemas;
+pub(crate) mod serve;
 pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod telemetry;

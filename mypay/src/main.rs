@@ -32,6 +32,16 @@ enum Command {
     Bank(cmd::bank::Args),
     /// Consume the requests of flows, and work at the banks.
     Consume(cmd::consume::Args),
+    /// Serve the HTTP API.
+    Serve(cmd::serve::Args),
+    /// Put requests from a file through the durable acceptance.
+    Produce(cmd::produce::Args),
+    /// Compare topics, queue_log, ledger, results and the banks' statements.
+    Audit(cmd::audit::Args),
+    /// Put the messages of a time range through again, under their own ids.
+    Replay(cmd::replay::Args),
+    /// Run a business day through the pipeline, and audit it.
+    Day(cmd::day::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -48,6 +58,11 @@ fn main() -> std::process::ExitCode {
             Command::Schemas(args) => args.run(cli.json).await,
             Command::Bank(args) => args.run(cli.json).await,
             Command::Consume(args) => args.run(cli.json).await,
+            Command::Serve(args) => args.run(cli.json).await,
+            Command::Produce(args) => args.run(cli.json).await,
+            Command::Audit(args) => args.run(cli.json).await,
+            Command::Replay(args) => args.run(cli.json).await,
+            Command::Day(args) => args.run(cli.json).await,
         }
     });
     match outcome {

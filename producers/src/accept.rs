@@ -113,7 +113,14 @@ pub struct Acceptance {
 impl Acceptance {
     fn new(encoders: Arc<Encoders>, horizon: Arc<Horizon>) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, receiver) = mpsc::channel(CAPACITY);
-        (Self { queue, encoders, horizon }, receiver)
+        (
+            Self {
+                queue,
+                encoders,
+                horizon,
+            },
+            receiver,
+        )
     }
 
     /// The id as the client wrote it, where a request can be made with it.
@@ -122,7 +129,11 @@ impl Acceptance {
     }
 
     /// Checks and encodes a request.
-    pub fn prepare<B: Body>(&self, envelope: Envelope, body: B) -> Result<Submission, PrepareError> {
+    pub fn prepare<B: Body>(
+        &self,
+        envelope: Envelope,
+        body: B,
+    ) -> Result<Submission, PrepareError> {
         let id = envelope.message_id;
         let head = Head {
             message_id: id.to_string(),

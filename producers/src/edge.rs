@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use mypay_bank::BankClient;
+use mypay_idempotency::is_transient;
 use mypay_idempotency::slot::until_lost;
 use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::adopt;
 use crate::http::{self, App};
@@ -21,10 +23,12 @@ use crate::producer::{OpenError, Producer, Settings, Stage};
 const FINISH: Duration = Duration::from_secs(10);
 /// How long the relay then gets to send what was accepted last.
 const SEND_ON: Duration = Duration::from_secs(3);
+/// How long after a failed migration it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the edge works with.
 pub struct Edge {
-    /// The database; its tables are up to date.
+    /// The database; the edge brings its tables up to date.
     pub pool: PgPool,
     /// The banks, to ask whose an account is.
     pub bank: BankClient,
@@ -35,6 +39,9 @@ pub struct Edge {
 /// Why the edge ended.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
+    /// The tables could not be brought up to date.
+    #[error("the tables cannot be brought up to date: {0}")]
+    Migrate(#[from] MigrateError),
     /// It could not begin to accept.
     #[error("the edge cannot accept requests: {0}")]
     Open(#[from] OpenError),
@@ -63,15 +70,17 @@ impl Edge {
         let (stage, seen) = watch::channel(Stage::Database);
         let app = Arc::new(App::new(&self, seen, Arc::clone(&metrics)));
         let mut server = Server::start(listener, Arc::clone(&app));
+        // They end with this function.
+        let mut companions = JoinSet::new();
+        companions.spawn(http::watch_brokers(Arc::clone(&app)));
         tokio::pin!(shutdown);
-        let opening = Producer::open(self.pool.clone(), &self.settings, metrics, &stage);
         let producer = tokio::select! {
-            opened = opening => opened?,
+            opened = self.open(metrics, &stage) => opened?,
             () = &mut shutdown => return Ok(server.stop(&stage).await?),
             ended = &mut server.task => return Ok(flat(ended)?),
         };
         app.open(&producer);
-        let adopting = tokio::spawn(adopt::run(
+        companions.spawn(adopt::run(
             self.pool.clone(),
             self.settings.kafka_bootstrap.clone(),
             producer.writer(),
@@ -84,12 +93,38 @@ impl Edge {
                 Err(EdgeError::SlotLost(producer.writer()))
             }
         };
-        adopting.abort();
         match producer.close(SEND_ON).await? {
             0 => {}
-            left => tracing::warn!(left, "accepted requests wait in the outbox for the next edge"),
+            left => tracing::warn!(
+                left,
+                "accepted requests wait in the outbox for the next edge"
+            ),
         }
         outcome
+    }
+
+    async fn open(
+        &self,
+        metrics: Arc<Metrics>,
+        stage: &watch::Sender<Stage>,
+    ) -> Result<Producer, EdgeError> {
+        migrate(&self.pool).await?;
+        Ok(Producer::open(self.pool.clone(), &self.settings, metrics, stage).await?)
+    }
+}
+
+/// Brings the tables up to date, as soon as the database answers.
+async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    loop {
+        match mypay_database::migrate(pool).await {
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_transient(&error) =>
+            {
+                tracing::warn!(%error, "waiting for PostgreSQL");
+                tokio::time::sleep(AGAIN).await;
+            }
+            migrated => return migrated,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod app;
 mod bank_accounts;
+mod brokers;
 mod contracts;
 mod docs;
 mod extract;
@@ -31,6 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use app::App;
+pub(crate) use brokers::watch as watch_brokers;
 
 use problem::Problem;
 
@@ -65,7 +67,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 fn resources() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(members::create, members::list))
+        .routes(routes!(members::create::create, members::list))
         .routes(routes!(members::find))
         .routes(routes!(bank_accounts::register, bank_accounts::find))
         .routes(routes!(money::of_member))

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `recharge.rs`, `remittance.rs`, `payment.rs`, `settlement.rs`, `firmbanking.rs` | what a client sends for each flow, and what is wrong with it |
 //! | `request.rs` | what these have in common |
+//! | `line.rs` | the same as a line of a file |
 //! | `accept.rs`, `accept/` | many requests, one commit |
 //! | `producer.rs` | all that accepting needs: a slot, the schema ids, the relay |
 //! | `adopt.rs` | the outbox of an edge that is gone |
@@ -20,6 +21,7 @@ pub mod adopt;
 pub mod edge;
 pub mod firmbanking;
 mod http;
+pub mod line;
 pub mod metrics;
 pub mod payment;
 pub mod producer;

@@ -11,8 +11,10 @@ use mypay_schemas::Flow;
 use crate::accept::Answer;
 
 /// Upper bounds of the histograms' buckets, in microseconds.
-const BOUNDS: [u64; 12] =
-    [1_000, 2_000, 5_000, 10_000, 20_000, 35_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000];
+const BOUNDS: [u64; 12] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 35_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
+    5_000_000,
+];
 
 /// Counts since the process began.
 #[derive(Debug, Default)]
@@ -45,7 +47,10 @@ impl Metrics {
 
     /// An HTTP request was refused, or failed.
     pub(crate) fn refused(&self, status: u16, reason: &'static str) {
-        let mut refused = self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut refused = self
+            .refused
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         *refused.entry((status, reason)).or_default() += 1;
     }
 
@@ -57,21 +62,64 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub fn render(&self) -> String {
         let mut text = String::with_capacity(4096);
-        header(&mut text, "mypay_edge_answers_total", "counter", "Requests by flow and answer.");
+        header(
+            &mut text,
+            "mypay_edge_answers_total",
+            "counter",
+            "Requests by flow and answer.",
+        );
         for flow in Flow::ALL {
             for (outcome, count) in OUTCOMES.iter().zip(&self.answers[flow as usize]) {
                 let count = count.load(Ordering::Relaxed);
-                line(&mut text, &format!("mypay_edge_answers_total{{flow=\"{flow}\",answer=\"{outcome}\"}} {count}"));
+                line(
+                    &mut text,
+                    &format!(
+                        "mypay_edge_answers_total{{flow=\"{flow}\",answer=\"{outcome}\"}} {count}"
+                    ),
+                );
             }
         }
-        header(&mut text, "mypay_edge_refused_total", "counter", "HTTP requests refused, by status and reason.");
-        for ((status, reason), count) in &*self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            line(&mut text, &format!("mypay_edge_refused_total{{status=\"{status}\",reason=\"{reason}\"}} {count}"));
+        header(
+            &mut text,
+            "mypay_edge_refused_total",
+            "counter",
+            "HTTP requests refused, by status and reason.",
+        );
+        for ((status, reason), count) in &*self
+            .refused
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        {
+            line(
+                &mut text,
+                &format!(
+                    "mypay_edge_refused_total{{status=\"{status}\",reason=\"{reason}\"}} {count}"
+                ),
+            );
         }
-        header(&mut text, "mypay_edge_committed_requests_total", "counter", "Requests in all commits; by the commits' count, the size of a batch.");
-        line(&mut text, &format!("mypay_edge_committed_requests_total {}", self.committed.load(Ordering::Relaxed)));
-        self.requests.render(&mut text, "mypay_edge_request_seconds", "Time to answer an HTTP request.");
-        self.commits.render(&mut text, "mypay_edge_commit_seconds", "Time to make a batch durable.");
+        header(
+            &mut text,
+            "mypay_edge_committed_requests_total",
+            "counter",
+            "Requests in all commits; by the commits' count, the size of a batch.",
+        );
+        line(
+            &mut text,
+            &format!(
+                "mypay_edge_committed_requests_total {}",
+                self.committed.load(Ordering::Relaxed)
+            ),
+        );
+        self.requests.render(
+            &mut text,
+            "mypay_edge_request_seconds",
+            "Time to answer an HTTP request.",
+        );
+        self.commits.render(
+            &mut text,
+            "mypay_edge_commit_seconds",
+            "Time to make a batch durable.",
+        );
         text
     }
 }
@@ -98,11 +146,20 @@ impl Histogram {
         let mut below = 0;
         for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
             below += bucket.load(Ordering::Relaxed);
-            line(text, &format!("{name}_bucket{{le=\"{}\"}} {below}", seconds(*bound)));
+            line(
+                text,
+                &format!("{name}_bucket{{le=\"{}\"}} {below}", seconds(*bound)),
+            );
         }
         let count = self.count.load(Ordering::Relaxed);
         line(text, &format!("{name}_bucket{{le=\"+Inf\"}} {count}"));
-        line(text, &format!("{name}_sum {}", seconds(self.micros.load(Ordering::Relaxed))));
+        line(
+            text,
+            &format!(
+                "{name}_sum {}",
+                seconds(self.micros.load(Ordering::Relaxed))
+            ),
+        );
         line(text, &format!("{name}_count {count}"));
     }
 }
@@ -132,10 +189,22 @@ mod tests {
         metrics.request(Duration::from_millis(4));
         metrics.request(Duration::from_secs(60));
         let text = metrics.render();
-        assert!(text.contains("mypay_edge_request_seconds_bucket{le=\"0.001\"} 1\n"), "{text}");
-        assert!(text.contains("mypay_edge_request_seconds_bucket{le=\"0.005\"} 2\n"), "{text}");
-        assert!(text.contains("mypay_edge_request_seconds_bucket{le=\"5\"} 2\n"), "{text}");
-        assert!(text.contains("mypay_edge_request_seconds_bucket{le=\"+Inf\"} 3\n"), "{text}");
+        assert!(
+            text.contains("mypay_edge_request_seconds_bucket{le=\"0.001\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("mypay_edge_request_seconds_bucket{le=\"0.005\"} 2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("mypay_edge_request_seconds_bucket{le=\"5\"} 2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("mypay_edge_request_seconds_bucket{le=\"+Inf\"} 3\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use mypay_idempotency::slot::Slot;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use sqlx::{PgPool, Row};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::accept::{Acceptance, Batcher};
 use crate::metrics::Metrics;
@@ -70,7 +70,8 @@ pub struct Producer {
     relay_healthy: Arc<AtomicBool>,
     close: watch::Sender<bool>,
     batcher: JoinHandle<()>,
-    others: Vec<JoinHandle<()>>,
+    /// The relay and the upkeep; dropped with it.
+    others: JoinSet<()>,
 }
 
 impl Producer {
@@ -98,7 +99,9 @@ impl Producer {
             // One that is not registered yet may be before long: the stack is
             // being set up.
             .when(|error| !matches!(error, EncodersError::Avro(_)))
-            .notify(|error, delay| tracing::warn!(%error, ?delay, "waiting for the schema registry"))
+            .notify(
+                |error, delay| tracing::warn!(%error, ?delay, "waiting for the schema registry"),
+            )
             .await?;
         // The slot comes last: its heartbeat promises that its outbox is served.
         let slot = (|| Slot::take(&pool, settings.role))
@@ -120,12 +123,26 @@ impl Producer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let bell = Arc::new(Notify::new());
-        let relay = Relay::new(pool.clone(), &settings.kafka_bootstrap, &slot.name(), Arc::clone(&bell));
+        let relay = Relay::new(
+            pool.clone(),
+            &settings.kafka_bootstrap,
+            &slot.name(),
+            Arc::clone(&bell),
+        );
         let relay_healthy = relay.healthy();
         let (close, closed) = watch::channel(false);
-        let batcher = Batcher { pool: pool.clone(), writer: slot.name(), bell, metrics, closed };
+        let batcher = Batcher {
+            pool: pool.clone(),
+            writer: slot.name(),
+            bell,
+            metrics,
+            closed,
+        };
         let renewal = renew(pool.clone(), Arc::clone(&horizon));
         let (acceptance, batcher) = batcher.spawn(encoders, horizon);
+        let mut others = JoinSet::new();
+        others.spawn(relay.run());
+        others.spawn(renewal);
         Self {
             acceptance,
             pool,
@@ -133,7 +150,7 @@ impl Producer {
             relay_healthy,
             close,
             batcher,
-            others: vec![tokio::spawn(relay.run()), tokio::spawn(renewal)],
+            others,
         }
     }
 
@@ -169,9 +186,8 @@ impl Producer {
             tracing::error!(%error, "the batcher did not end well");
         }
         let left = self.drain(patience).await?;
-        for task in &self.others {
-            task.abort();
-        }
+        // Before the slot: whoever takes it next runs the relay.
+        self.others.shutdown().await;
         self.slot.give_back().await?;
         Ok(left)
     }

@@ -96,7 +96,11 @@ mod tests {
     use super::*;
 
     fn head() -> Head {
-        Head { message_id: "m".into(), correlation_id: "c".into(), requested_at: 7 }
+        Head {
+            message_id: "m".into(),
+            correlation_id: "c".into(),
+            requested_at: 7,
+        }
     }
 
     fn body(json: &str) -> Result<RemittanceBody, serde_json::Error> {
@@ -115,10 +119,14 @@ mod tests {
         let bank = body(&format!(
             r#"{{{SENDER},"receiver":{{"bank_code":"004","account_number":"110-123-456789","holder_name":" 김하나 "}},"amount":1}}"#
         ));
-        let Receiver::BankReceiver(bank) = bank.unwrap().into_request(head()).unwrap().receiver else {
+        let Receiver::BankReceiver(bank) = bank.unwrap().into_request(head()).unwrap().receiver
+        else {
             panic!("a bank account");
         };
-        assert_eq!((&*bank.account_number, &*bank.holder_name), ("110123456789", "김하나"));
+        assert_eq!(
+            (&*bank.account_number, &*bank.holder_name),
+            ("110123456789", "김하나")
+        );
     }
 
     #[test]
@@ -129,8 +137,12 @@ mod tests {
             r#"{"bank_code":"004","account_number":"110123456789"}"#,
             "null",
         ] {
-            let error = body(&format!(r#"{{{SENDER},"receiver":{receiver},"amount":1}}"#)).unwrap_err();
-            assert!(error.to_string().contains("a receiver is {member_id} or"), "{error}");
+            let error =
+                body(&format!(r#"{{{SENDER},"receiver":{receiver},"amount":1}}"#)).unwrap_err();
+            assert!(
+                error.to_string().contains("a receiver is {member_id} or"),
+                "{error}"
+            );
         }
     }
 }

@@ -60,12 +60,20 @@ pub struct Refusal {
 impl Refusal {
     /// The id is at fault.
     pub fn of_id(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { fault: Fault::Id, reason, detail: detail.into() }
+        Self {
+            fault: Fault::Id,
+            reason,
+            detail: detail.into(),
+        }
     }
 
     /// The content is at fault.
     pub fn of_content(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { fault: Fault::Content, reason: reason.code(), detail: detail.into() }
+        Self {
+            fault: Fault::Content,
+            reason: reason.code(),
+            detail: detail.into(),
+        }
     }
 
     fn of_field(field: &str, detail: &str) -> Self {
@@ -83,7 +91,10 @@ pub fn uuid(field: &str, written: &str) -> Result<String, Refusal> {
     {
         return Ok(id.to_string());
     }
-    Err(Refusal::of_field(field, "a UUID such as 0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"))
+    Err(Refusal::of_field(
+        field,
+        "a UUID such as 0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
+    ))
 }
 
 /// An amount that a request may move, whole won.
@@ -100,7 +111,10 @@ pub fn text(field: &str, written: &str, most: usize) -> Result<String, Refusal> 
     if (1..=most).contains(&length) && !text.contains(char::is_control) {
         Ok(text.to_owned())
     } else {
-        Err(Refusal::of_field(field, &format!("1 to {most} characters, without line breaks")))
+        Err(Refusal::of_field(
+            field,
+            &format!("1 to {most} characters, without line breaks"),
+        ))
     }
 }
 
@@ -109,7 +123,8 @@ pub fn text(field: &str, written: &str, most: usize) -> Result<String, Refusal> 
 /// Two spellings would be two contents, and the second try of a client that
 /// writes the dashes elsewhere would be a conflict.
 pub fn account(field: &str, bank_code: &str, number: &str) -> Result<BankAccount, Refusal> {
-    BankAccount::new(bank_code, number).map_err(|error| Refusal::of_field(field, &error.to_string()))
+    BankAccount::new(bank_code, number)
+        .map_err(|error| Refusal::of_field(field, &error.to_string()))
 }
 
 #[cfg(test)]
@@ -120,9 +135,18 @@ mod tests {
     fn an_id_has_one_spelling() {
         let written = "0199A1B2-C3D4-7E5F-8A9B-0C1D2E3F4A5B";
         assert_eq!(uuid("member_id", written).unwrap(), written.to_lowercase());
-        for bad in ["", "42", "0199a1b2c3d47e5f8a9b0c1d2e3f4a5b", "{0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}"] {
+        for bad in [
+            "",
+            "42",
+            "0199a1b2c3d47e5f8a9b0c1d2e3f4a5b",
+            "{0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}",
+        ] {
             let refusal = uuid("member_id", bad).unwrap_err();
-            assert_eq!((refusal.fault, refusal.reason), (Fault::Content, "invalid_field"), "{bad}");
+            assert_eq!(
+                (refusal.fault, refusal.reason),
+                (Fault::Content, "invalid_field"),
+                "{bad}"
+            );
         }
     }
 
@@ -138,7 +162,11 @@ mod tests {
     fn a_text_is_short_and_on_one_line() {
         assert_eq!(text("order_ref", " 주문-7 ", 4).unwrap(), "주문-7");
         for bad in ["", "  ", "12345", "a\nb", "a\0b"] {
-            assert_eq!(text("order_ref", bad, 4).unwrap_err().reason, "invalid_field", "{bad:?}");
+            assert_eq!(
+                text("order_ref", bad, 4).unwrap_err().reason,
+                "invalid_field",
+                "{bad:?}"
+            );
         }
     }
 

@@ -28,7 +28,10 @@ impl Body for SettlementBody {
         let cut_at = self.cut_at.timestamp_millis();
         if cut_at > head.requested_at {
             // Slips would be made after the run that settles up to then.
-            return Err(Refusal::of_content(Reason::CutInTheFuture, "cut_at: lies in the future"));
+            return Err(Refusal::of_content(
+                Reason::CutInTheFuture,
+                "cut_at: lies in the future",
+            ));
         }
         let franchise_id = self
             .franchise_id

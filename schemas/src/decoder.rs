@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
-use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_schema_by_id,
-};
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::RawError;
 use serde::de::DeserializeOwned;
 
 use crate::wire;
@@ -59,6 +59,8 @@ impl Poison {
 /// a schema that is registered a moment later must be found.
 const UNKNOWN_IS_REMEMBERED: Duration = Duration::from_secs(5);
 
+/// The registry's own code for "no such schema".
+const SCHEMA_NOT_FOUND: u32 = 40403;
 /// How many unknown ids are remembered at the most.
 const UNKNOWN_IDS_AT_MOST: usize = 10_000;
 
@@ -161,9 +163,19 @@ impl Decoder {
     }
 }
 
-fn says_not_found(error: &schema_registry_converter::error::SRCError) -> bool {
-    let text = error.to_string();
-    text.contains("40403") || text.contains("404")
+/// Whether the registry itself says that it has no such schema.
+///
+/// By its own error code, not by HTTP's 404 and never by the text: a proxy
+/// without a backend says 404 too, and a text holds addresses and ids.
+fn says_not_found(error: &SRCError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(answer) = error.downcast_ref::<RawError>() {
+            return answer.error_code == SCHEMA_NOT_FOUND;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Avro's errors print whole schemas; a dead letter's reason is a line.

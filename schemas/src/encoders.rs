@@ -14,7 +14,9 @@ pub enum EncodersError {
     #[error("the schema registry does not answer: {0}")]
     Registry(#[from] reqwest::Error),
     /// The registry does not have the schema.
-    #[error("schema {subject} is not registered (registry: {answer}); run `mypay schemas register`")]
+    #[error(
+        "schema {subject} is not registered (registry: {answer}); run `mypay schemas register`"
+    )]
     NotRegistered {
         /// The subject.
         subject: String,
@@ -78,8 +80,14 @@ async fn look_up(
 ) -> Result<u32, EncodersError> {
     let name = subject.subject();
     let answer = client
-        .post(format!("{}/subjects/{name}", registry_url.trim_end_matches('/')))
-        .json(&Lookup { schema: subject.schema, schema_type: "AVRO" })
+        .post(format!(
+            "{}/subjects/{name}",
+            registry_url.trim_end_matches('/')
+        ))
+        .json(&Lookup {
+            schema: subject.schema,
+            schema_type: "AVRO",
+        })
         .send()
         .await?;
     if answer.status().is_server_error() {
@@ -90,7 +98,10 @@ async fn look_up(
     }
     if !answer.status().is_success() {
         let answer = answer.text().await.unwrap_or_default();
-        return Err(EncodersError::NotRegistered { subject: name, answer });
+        return Err(EncodersError::NotRegistered {
+            subject: name,
+            answer,
+        });
     }
     Ok(answer.json::<Found>().await?.id)
 }

@@ -11,6 +11,13 @@ pub const PURPOSE_REMITTANCE: &str = "remittance";
 /// The purpose of a command that pays a franchise.
 pub const PURPOSE_SETTLEMENT: &str = "settlement";
 
+/// The id of the command that a request brings about.
+///
+/// The purpose is part of it: a client may use one id for requests of two flows.
+pub fn id_of_command(purpose: &str, request: uuid::Uuid) -> uuid::Uuid {
+    crate::identity::derive(request, &format!("firmbanking {purpose}"))
+}
+
 /// An account at a bank.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BankAccount {

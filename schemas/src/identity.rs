@@ -71,8 +71,16 @@ mod tests {
     #[test]
     fn only_ids_with_a_time_are_taken() {
         assert!(parse(&Uuid::now_v7().to_string()).is_ok());
-        assert_eq!(parse("4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f"), Err(BadId::NoTime));
-        for text in ["", "42", "0189000000007000800000000000000000", "0189_0000-0000-7000-8000-000000000001"] {
+        assert_eq!(
+            parse("4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f"),
+            Err(BadId::NoTime)
+        );
+        for text in [
+            "",
+            "42",
+            "0189000000007000800000000000000000",
+            "0189_0000-0000-7000-8000-000000000001",
+        ] {
             assert_eq!(parse(text), Err(BadId::NotUuid));
         }
     }

@@ -19,6 +19,7 @@ pub mod registry;
 pub mod remittance;
 pub mod request;
 pub mod settlement;
+pub mod trace;
 pub mod wire;
 
 pub use flow::Flow;

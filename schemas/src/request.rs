@@ -59,7 +59,8 @@ impl Canonical {
 
     /// Adds a text field.
     pub fn text(&mut self, value: &str) {
-        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        self.0
+            .extend_from_slice(&(value.len() as u64).to_le_bytes());
         self.0.extend_from_slice(value.as_bytes());
     }
 

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 /// Why bytes are not a message in the wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not in the Confluent wire format: a zero byte and a four-byte schema id come before the Avro datum")]
+#[error(
+    "not in the Confluent wire format: a zero byte and a four-byte schema id come before the Avro datum"
+)]
 pub struct NotWireFormat;
 
 /// The schema id and the datum of a message.

@@ -3,8 +3,8 @@
 
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
-use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use mypay_schemas::recharge::RechargeResult;
+use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use mypay_schemas::wire::Encoder;
 use mypay_schemas::{Request, ResultStatus, Subject};
 
@@ -60,7 +60,10 @@ fn a_remittance_comes_back_as_it_was_written() {
 #[test]
 fn a_record_that_is_used_twice_and_an_enum_come_back() {
     let encoder = Encoder::new(7, schema("my.firmbanking.request")).unwrap();
-    let account = |number: &str| BankAccount { bank_code: "020".into(), account_number: number.into() };
+    let account = |number: &str| BankAccount {
+        bank_code: "020".into(),
+        account_number: number.into(),
+    };
     let request = FirmbankingRequest {
         message_id: "m".into(),
         correlation_id: "c".into(),
@@ -114,11 +117,17 @@ fn the_hash_tells_contents_apart_and_leaves_the_time_out() {
 fn an_older_and_a_newer_writer_are_read() {
     let current: serde_json::Value = serde_json::from_str(schema("my.remittance.request")).unwrap();
     let mut older = current.clone();
-    older["fields"].as_array_mut().unwrap().retain(|field| field["name"] != "causation_id");
+    older["fields"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|field| field["name"] != "causation_id");
     let mut newer = current;
-    newer["fields"].as_array_mut().unwrap().push(serde_json::json!(
-        {"name": "memo", "type": ["null", "string"], "default": null}
-    ));
+    newer["fields"]
+        .as_array_mut()
+        .unwrap()
+        .push(serde_json::json!(
+            {"name": "memo", "type": ["null", "string"], "default": null}
+        ));
 
     #[derive(serde::Serialize)]
     #[serde(rename = "RemittanceRequest")]
@@ -150,7 +159,14 @@ fn an_older_and_a_newer_writer_are_read() {
     let text = older.to_string();
     let bytes = Encoder::new(7, &text)
         .unwrap()
-        .encode(&Older { message_id, correlation_id, requested_at, sender_id, receiver, amount })
+        .encode(&Older {
+            message_id,
+            correlation_id,
+            requested_at,
+            sender_id,
+            receiver,
+            amount,
+        })
         .unwrap();
     let read: RemittanceRequest = decoder(&text).decode_cached(&bytes).unwrap().unwrap();
     assert_eq!(read, request);
@@ -159,7 +175,12 @@ fn an_older_and_a_newer_writer_are_read() {
     let bytes = Encoder::new(7, &text)
         .unwrap()
         .encode(&Newer {
-            message_id, correlation_id, requested_at, sender_id, receiver, amount,
+            message_id,
+            correlation_id,
+            requested_at,
+            sender_id,
+            receiver,
+            amount,
             causation_id: None,
             memo: Some("생일 축하"),
         })
@@ -173,15 +194,56 @@ fn what_does_not_fit_is_poison_with_a_reason() {
     let encoder = Encoder::new(7, schema("my.remittance.request")).unwrap();
     let good = encoder.encode(&remittance(to_member())).unwrap();
     let reading = |schema: &str, bytes: &[u8]| {
-        decoder(schema).decode_cached::<RemittanceRequest>(bytes).unwrap().unwrap_err()
+        decoder(schema)
+            .decode_cached::<RemittanceRequest>(bytes)
+            .unwrap()
+            .unwrap_err()
     };
     let own = schema("my.remittance.request");
     assert_eq!(reading(own, b"not avro"), Poison::NotWireFormat);
     assert_eq!(reading(own, &good[..good.len() - 1]).code(), "undecodable");
-    assert_eq!(reading(own, &[&good[..], b"x"].concat()).code(), "undecodable");
+    assert_eq!(
+        reading(own, &[&good[..], b"x"].concat()).code(),
+        "undecodable"
+    );
     // A string that claims to be 2^62 bytes long.
-    let huge = [&good[..5], &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f][..]].concat();
+    let huge = [
+        &good[..5],
+        &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f][..],
+    ]
+    .concat();
     assert_eq!(reading(own, &huge).code(), "undecodable");
     // A well-formed record of another flow.
-    assert_eq!(reading(schema("my.payment.request"), &good).code(), "undecodable");
+    assert_eq!(
+        reading(schema("my.payment.request"), &good).code(),
+        "undecodable"
+    );
+}
+
+/// Not a check but a measurement: what reading and writing a message costs.
+///
+/// `cargo test -p mypay-schemas --release -- --ignored --nocapture speed`
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    const ROUNDS: u32 = 500_000;
+    let encoder = Encoder::new(7, schema("my.remittance.request")).unwrap();
+    let decoder = decoder(schema("my.remittance.request"));
+    let request = remittance(to_member());
+    let bytes = encoder.encode(&request).unwrap();
+    let time = |what: &str, work: &dyn Fn()| {
+        let began = std::time::Instant::now();
+        (0..ROUNDS).for_each(|_| work());
+        println!("{what}: {:?} a message", began.elapsed() / ROUNDS);
+    };
+    time("write", &|| {
+        std::hint::black_box(encoder.encode(&request).unwrap());
+    });
+    time("read", &|| {
+        let read: RemittanceRequest = decoder.decode_cached(&bytes).unwrap().unwrap();
+        std::hint::black_box(read);
+    });
+    time("hash", &|| {
+        std::hint::black_box(request.content_hash());
+    });
 }

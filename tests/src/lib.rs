@@ -1,1 +1,35 @@
-//! Tests against the real servers
+//! What the tests against the real servers are made of.
+//!
+//! A test takes the [`World`]: the stack, up and in good order, for itself
+//! alone. It starts programs of ours in it, sends messages, breaks things, and
+//! at the end compares what an independent reader finds with what must be.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`world`] | the stack that the tests share, one test at a time |
+//! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
+//! | [`members`] | members with money, franchises |
+//! | [`requests`] | requests, and their way to the topics |
+//! | [`topic`] | everything in a topic that a `read_committed` reader sees |
+//! | [`results`], [`dead_letters`] | what was read, decoded |
+//! | [`progress`], [`wait`] | waiting for something with a deadline |
+//! | [`exactly_once`] | one answer for each request, none missing, none twice |
+//! | [`money`] | balances, postings, and what they must add up to |
+//! | [`audit`] | the verdict of `mypay audit` |
+
+pub mod audit;
+pub mod dead_letters;
+pub mod exactly_once;
+pub mod members;
+pub mod money;
+pub mod programs;
+pub mod progress;
+pub mod requests;
+pub mod results;
+pub mod topic;
+pub mod wait;
+pub mod world;
+
+pub use programs::Program;
+pub use wait::eventually;
+pub use world::World;

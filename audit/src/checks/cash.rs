@@ -5,7 +5,8 @@ use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
 use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
 
-use super::statement::{bank, by_number};
+use super::statement::bank;
+use super::statement_lines::by_number;
 use crate::bank::Line;
 use crate::data::Data;
 use crate::flows::{Command, Stage, State};
@@ -22,7 +23,9 @@ pub(super) fn check(data: &Data) -> Check {
         "corporate cash by the ledger, and our account's balance by the bank's own statement",
         "mypay close --date <date>",
     );
-    let Some(statements) = bank(data, &mut check) else { return check };
+    let Some(statements) = bank(data, &mut check) else {
+        return check;
+    };
     let known = by_number(data);
     for (bank, balance) in &statements.balances {
         check.compare();
@@ -37,7 +40,9 @@ pub(super) fn check(data: &Data) -> Check {
             .map(|line| unposted(data, line, known.get(&line.key()).copied()))
             .sum();
         if unposted != 0 {
-            check.note(format!("bank {code}: {unposted} won moved that are yet to be posted"));
+            check.note(format!(
+                "bank {code}: {unposted} won moved that are yet to be posted"
+            ));
         }
         if ours + unposted != *balance {
             let difference = balance - ours - unposted;
@@ -62,7 +67,11 @@ fn unposted(data: &Data, line: &Line, command: Option<&Command>) -> i64 {
     }
     let Some(command) = command else {
         // Asked for after the snapshot, or by nobody, which is told elsewhere.
-        return if data.later_numbers.contains(&line.key()) { line.amount - line.fee } else { 0 };
+        return if data.later_numbers.contains(&line.key()) {
+            line.amount - line.fee
+        } else {
+            0
+        };
     };
     // The worker posts the fee with the answer, the flow the money after it.
     let answered = !matches!(command.state, State::Live | State::Manual);
@@ -76,9 +85,15 @@ fn is_awaited(data: &Data, command: &Command) -> bool {
     let purpose = data.reasons.text(command.purpose);
     let tables = &data.tables;
     let stage = match purpose.as_str() {
-        PURPOSE_RECHARGE => find(&tables.recharges, command.origin).first().map(|it| it.stage),
-        PURPOSE_REMITTANCE => find(&tables.remittances, command.origin).first().map(|it| it.stage),
-        PURPOSE_SETTLEMENT => find(&tables.payouts, command.origin).first().map(|it| it.stage),
+        PURPOSE_RECHARGE => find(&tables.recharges, command.origin)
+            .first()
+            .map(|it| it.stage),
+        PURPOSE_REMITTANCE => find(&tables.remittances, command.origin)
+            .first()
+            .map(|it| it.stage),
+        PURPOSE_SETTLEMENT => find(&tables.payouts, command.origin)
+            .first()
+            .map(|it| it.stage),
         _ => None,
     };
     stage == Some(Stage::Awaits)
@@ -95,7 +110,11 @@ mod tests {
         assert_eq!(check(&data).offenders, []);
         assert_eq!(check(&data).compared, 1);
         let cash = AccountKind::CorporateCash.number();
-        data.ledger.system.values_mut().filter(|it| it.kind == cash).for_each(|it| it.balance += 1);
+        data.ledger
+            .system
+            .values_mut()
+            .filter(|it| it.kind == cash)
+            .for_each(|it| it.balance += 1);
         assert_eq!(check(&data).offenders_total, 1);
     }
 

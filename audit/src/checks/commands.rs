@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::entry::{Line, difference};
 use crate::bank::shown_day;
-use crate::data::{Data, Row, Status, shown};
+use crate::data::Data;
 use crate::flows::{Command, State};
 use crate::ledger::Side;
 use crate::report::Check;
+use crate::rows::{Row, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Compares commands with the firmbanking requests that they were made for.
@@ -28,7 +29,10 @@ pub(super) fn agree_with_queue_log(data: &Data) -> Check {
         check.compare();
         let row = rows.of(command.id).first();
         let place = row.and_then(|row| row.place);
-        let message = messages.of(command.id).iter().find(|it| Some(it.place) == place);
+        let message = messages
+            .of(command.id)
+            .iter()
+            .find(|it| Some(it.place) == place);
         let problem = match row {
             _ if message.is_some_and(|message| message.amount != command.amount) => {
                 Some("the command is of another amount than the request")
@@ -39,7 +43,11 @@ pub(super) fn agree_with_queue_log(data: &Data) -> Check {
         };
         if let Some(problem) = problem {
             check.offend_with(|| {
-                (shown(command.id), number(data, command), format!("{:?}: {problem}", command.state))
+                (
+                    shown(command.id),
+                    number(data, command),
+                    format!("{:?}: {problem}", command.state),
+                )
             });
         }
     }
@@ -108,10 +116,11 @@ fn unposted(data: &Data, command: &Command, direct: bool) -> Option<String> {
         amount: command.amount,
     });
     let fee = difference(&data.ledger, posted("fee"), fee.as_slice());
-    fee.map(|problem| format!("the fee: {problem}")).or_else(|| {
-        let transfer = difference(&data.ledger, posted("transfer"), transfer.as_slice());
-        transfer.map(|problem| format!("the transfer: {problem}"))
-    })
+    fee.map(|problem| format!("the fee: {problem}"))
+        .or_else(|| {
+            let transfer = difference(&data.ledger, posted("transfer"), transfer.as_slice());
+            transfer.map(|problem| format!("the transfer: {problem}"))
+        })
 }
 
 /// Looks for a number that two commands have.
@@ -129,7 +138,10 @@ pub(super) fn numbers_are_unique(data: &Data) -> Check {
         .collect();
     numbers.sort_unstable_by_key(|(bank, number, _)| (*bank, *number));
     check.compared = numbers.len() as u64;
-    for pair in numbers.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1)) {
+    for pair in numbers
+        .windows(2)
+        .filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
+    {
         check.offend_with(|| {
             let problem = format!("{} has it too", shown(pair[0].2.id));
             (shown(pair[1].2.id), number(data, pair[1].2), problem)
@@ -172,17 +184,27 @@ mod tests {
         let of = agree_with_queue_log;
         assert_eq!(offenders(of, |data| data.tables.commands[0].amount += 1), 1);
         let manual = |data: &mut Data| {
-            let done = data.tables.commands.iter_mut().find(|it| it.state == State::Done);
+            let done = data
+                .tables
+                .commands
+                .iter_mut()
+                .find(|it| it.state == State::Done);
             done.unwrap().state = State::Manual;
         };
         assert_eq!(offenders(of, manual), 1);
-        assert_eq!(offenders(of, |data| data.flow_mut(Flow::Firmbanking).rows.clear()), 5);
+        assert_eq!(
+            offenders(of, |data| data.flow_mut(Flow::Firmbanking).rows.clear()),
+            5
+        );
         assert_eq!(offenders(of, |data| data.tables.commands.clear()), 4);
     }
 
     #[test]
     fn a_fee_or_transfer_that_was_not_posted_is_found() {
-        assert_eq!(offenders(are_posted, |data| data.ledger.postings.clear()), 4);
+        assert_eq!(
+            offenders(are_posted, |data| data.ledger.postings.clear()),
+            4
+        );
         let dearer = |data: &mut Data| data.tables.commands.iter_mut().for_each(|it| it.fee += 1);
         assert_eq!(offenders(are_posted, dearer), 4);
     }
@@ -191,7 +213,10 @@ mod tests {
     fn a_number_that_two_commands_have_is_found() {
         let twice = |data: &mut Data| {
             let number = data.tables.commands[0].number;
-            data.tables.commands.iter_mut().for_each(|command| command.number = number);
+            data.tables
+                .commands
+                .iter_mut()
+                .for_each(|command| command.number = number);
         };
         assert_eq!(offenders(numbers_are_unique, twice), 4);
     }

@@ -5,14 +5,12 @@ use std::collections::HashMap;
 
 use mypay_schemas::Flow;
 
-use crate::claimable::{Claimable, claimable};
-use crate::data::{Data, DeadLetter, FlowData, Message, Place, Source, shown};
+use crate::claimable::{Claimable, PUT_ASIDE, claimable};
+use crate::data::{Data, FlowData};
 use crate::interned::Code;
 use crate::report::Check;
+use crate::rows::{DeadLetter, Message, Place, Source, shown};
 use crate::sorted::{Cursor, groups};
-
-/// Reasons that say nothing about the message itself.
-const OF_OURS: [&str; 3] = ["defect", "parked_behind", "unknown_schema_id"];
 
 /// A message that may or must have a dead letter.
 #[derive(Clone, Copy)]
@@ -49,7 +47,14 @@ fn expected(data: &Data, of: &FlowData) -> HashMap<Place, Expected> {
     for poison in &of.poison {
         let must = of.emitted(&poison.place) && poison.at >= of.dead_letters_floor;
         let (bytes, reason) = (poison.bytes, poison.reason);
-        expected.insert(poison.place, Expected { bytes, reason, must });
+        expected.insert(
+            poison.place,
+            Expected {
+                bytes,
+                reason,
+                must,
+            },
+        );
     }
     let conflict = data.reasons.code("id_conflict");
     let mut rows = Cursor::new(&of.rows);
@@ -59,7 +64,11 @@ fn expected(data: &Data, of: &FlowData) -> HashMap<Place, Expected> {
             let first = occurrences[0].content;
             if occurrences.iter().any(|message| message.content != first) {
                 expected.extend(occurrences.iter().map(|message| {
-                    let expect = Expected { bytes: message.bytes, reason: conflict, must: false };
+                    let expect = Expected {
+                        bytes: message.bytes,
+                        reason: conflict,
+                        must: false,
+                    };
                     (message.place, expect)
                 }));
             }
@@ -72,14 +81,23 @@ fn expected(data: &Data, of: &FlowData) -> HashMap<Place, Expected> {
             None => None,
         };
         let content = content.map_or(row.content, |claimed| claimed.content);
-        if row.place.is_some_and(|place| place.source == Source::Bank && !of.retained(&place)) {
+        if row
+            .place
+            .is_some_and(|place| place.source == Source::Bank && !of.retained(&place))
+        {
             continue;
         }
-        for message in occurrences.iter().filter(|message| message.content != content) {
+        for message in occurrences
+            .iter()
+            .filter(|message| message.content != content)
+        {
             let claimed = claimable(message.id, message.at, data.horizon) == Claimable::Yes;
-            let must =
-                claimed && of.emitted(&message.place) && message.at >= of.dead_letters_floor;
-            let expect = Expected { bytes: message.bytes, reason: conflict, must };
+            let must = claimed && of.emitted(&message.place) && message.at >= of.dead_letters_floor;
+            let expect = Expected {
+                bytes: message.bytes,
+                reason: conflict,
+                must,
+            };
             expected.insert(message.place, expect);
         }
     }
@@ -94,9 +112,11 @@ fn letters(
     expected: &HashMap<Place, Expected>,
     check: &mut Check,
 ) {
-    let ours = OF_OURS.map(|reason| data.reasons.code(reason));
-    let named: Vec<&[DeadLetter]> =
-        of.dead_letters.chunk_by(|a, b| a.place == b.place).collect();
+    let ours = PUT_ASIDE.map(|reason| data.reasons.code(reason));
+    let named: Vec<&[DeadLetter]> = of
+        .dead_letters
+        .chunk_by(|a, b| a.place == b.place)
+        .collect();
     let others: Vec<Place> = named
         .iter()
         .map(|letters| letters[0].place)
@@ -115,20 +135,29 @@ fn letters(
             (Some(expected), _) if expected.bytes != letter.bytes => {
                 Some("the dead letter has other bytes".to_string())
             }
-            (Some(expected), _) => (expected.reason != letter.reason
-                && !ours.contains(&letter.reason))
-            .then(|| {
-                format!("dead of {}, not of {}", reason(), data.reasons.text(expected.reason))
-            }),
+            (Some(expected), _) => {
+                (expected.reason != letter.reason && !ours.contains(&letter.reason)).then(|| {
+                    format!(
+                        "dead of {}, not of {}",
+                        reason(),
+                        data.reasons.text(expected.reason)
+                    )
+                })
+            }
             (None, Some(message)) if message.bytes != letter.bytes => {
                 Some("the dead letter has other bytes".to_string())
             }
             (None, Some(_)) => (!ours.contains(&letter.reason))
                 .then(|| format!("dead of {}, though nothing is wrong with it", reason())),
-            (None, None) => Some(format!("dead of {}, but there is no such message", reason())),
+            (None, None) => Some(format!(
+                "dead of {}, but there is no such message",
+                reason()
+            )),
         };
         if let Some(problem) = problem {
-            let id = messages.get(&place).map_or_else(String::new, |message| shown(message.id));
+            let id = messages
+                .get(&place)
+                .map_or_else(String::new, |message| shown(message.id));
             check.offend(id, place.shown(flow), problem);
         }
     }
@@ -143,10 +172,18 @@ fn missing(
     check: &mut Check,
 ) {
     for (place, expected) in expected.iter().filter(|(_, expected)| expected.must) {
-        if of.dead_letters.binary_search_by_key(place, |letter| letter.place).is_err() {
+        if of
+            .dead_letters
+            .binary_search_by_key(place, |letter| letter.place)
+            .is_err()
+        {
             check.compare();
             let reason = data.reasons.text(expected.reason);
-            check.offend("", place.shown(flow), format!("no dead letter, though {reason}"));
+            check.offend(
+                "",
+                place.shown(flow),
+                format!("no dead letter, though {reason}"),
+            );
         }
     }
 }
@@ -204,7 +241,12 @@ mod tests {
         let of = data.flow_mut(Flow::Payment);
         let message = of.messages[0];
         let (place, bytes) = (message.place, message.bytes);
-        of.dead_letters.push(DeadLetter { place, bytes, reason, offset: 0 });
+        of.dead_letters.push(DeadLetter {
+            place,
+            bytes,
+            reason,
+            offset: 0,
+        });
         of.rows.clear();
         assert!(check(&data).ok);
     }

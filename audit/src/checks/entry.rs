@@ -2,8 +2,8 @@
 
 use mypay_decide::{AccountKind, EntryKind};
 
-use crate::data::shown;
 use crate::ledger::{Ledger, Posting, Side};
+use crate::rows::shown;
 
 /// A line that an entry ought to have.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +20,7 @@ pub(super) const IN_TRANSIT: Side = Side::Ours(AccountKind::InTransit, 0);
 pub(super) const REMITTANCE_FEE: Side = Side::Ours(AccountKind::RemittanceFee, 0);
 
 /// What is wrong with an entry; `None`: it is just what it ought to be.
-pub(super) fn difference(
-    ledger: &Ledger,
-    found: &[Posting],
-    expected: &[Line],
-) -> Option<String> {
+pub(super) fn difference(ledger: &Ledger, found: &[Posting], expected: &[Line]) -> Option<String> {
     if found.len() != expected.len() {
         return Some(match (found.len(), expected.len()) {
             (0, _) => "the money never moved: there is no posting".to_string(),
@@ -32,27 +28,38 @@ pub(super) fn difference(
             (found, expected) => format!("{found} postings instead of {expected}"),
         });
     }
-    found
-        .iter()
-        .zip(expected)
-        .find_map(|(posting, line)| {
-            if posting.kind != line.kind as i16 {
-                Some(format!("line {} is of another kind", posting.line))
-            } else if posting.amount != line.amount {
-                Some(format!("{} won moved instead of {}", posting.amount, line.amount))
-            } else if !ledger.is(posting.debit, line.debit) {
-                Some(format!("debited {} instead of {}", shown(posting.debit), side(line.debit)))
-            } else if !ledger.is(posting.credit, line.credit) {
-                Some(format!("credited {} instead of {}", shown(posting.credit), side(line.credit)))
-            } else {
-                None
-            }
-        })
+    found.iter().zip(expected).find_map(|(posting, line)| {
+        if posting.kind != line.kind as i16 {
+            Some(format!("line {} is of another kind", posting.line))
+        } else if posting.amount != line.amount {
+            Some(format!(
+                "{} won moved instead of {}",
+                posting.amount, line.amount
+            ))
+        } else if !ledger.is(posting.debit, line.debit) {
+            Some(format!(
+                "debited {} instead of {}",
+                shown(posting.debit),
+                side(line.debit)
+            ))
+        } else if !ledger.is(posting.credit, line.credit) {
+            Some(format!(
+                "credited {} instead of {}",
+                shown(posting.credit),
+                side(line.credit)
+            ))
+        } else {
+            None
+        }
+    })
 }
 
 fn sum(postings: &[Posting]) -> String {
-    let amounts: Vec<String> =
-        postings.iter().take(4).map(|posting| format!("{} won", posting.amount)).collect();
+    let amounts: Vec<String> = postings
+        .iter()
+        .take(4)
+        .map(|posting| format!("{} won", posting.amount))
+        .collect();
     amounts.join(", ")
 }
 

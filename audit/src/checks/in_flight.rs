@@ -1,12 +1,14 @@
 //! What is under way, and whether something stands behind all that is.
 
+use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::Flow;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
-use crate::data::{Data, FlowData, Row, Source, Status, shown};
+use crate::data::{Data, FlowData};
 use crate::flows::State;
 use crate::report::Check;
+use crate::rows::{Row, Source, Status, shown};
 use crate::sorted::find;
 
 /// How many requests that wait for their bank are named.
@@ -24,7 +26,11 @@ pub(super) fn check(data: &Data) -> Check {
     for flow in Flow::ALL {
         let of = data.flow(flow);
         note_unhandled(flow, of, &mut check);
-        for row in of.rows.iter().filter(|row| row.status == Status::Processing) {
+        for row in of
+            .rows
+            .iter()
+            .filter(|row| row.status == Status::Processing)
+        {
             check.compare();
             match behind(data, flow, of, row) {
                 Some(what) => awaiting.push(format!("{flow} {}: {what}", shown(row.id))),
@@ -44,8 +50,16 @@ pub(super) fn check(data: &Data) -> Check {
 }
 
 fn note_unhandled(flow: Flow, of: &FlowData, check: &mut Check) {
-    let unhandled = of.messages.iter().filter(|message| !of.handled(&message.place)).count();
-    let waiting = of.rows.iter().filter(|row| row.status == Status::Waiting).count();
+    let unhandled = of
+        .messages
+        .iter()
+        .filter(|message| !of.handled(&message.place))
+        .count();
+    let waiting = of
+        .rows
+        .iter()
+        .filter(|row| row.status == Status::Waiting)
+        .count();
     for (count, what) in [
         (unhandled, "messages not handled yet"),
         (waiting, "requests that wait"),
@@ -63,7 +77,7 @@ fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
     if flow == Flow::Firmbanking {
         return at_the_bank(data, row.id);
     }
-    let command = derive(Uuid::from_u128(row.id), "firmbanking").as_u128();
+    let command = id_of_command(flow.name(), Uuid::from_u128(row.id)).as_u128();
     if let Some(at_the_bank) = at_the_bank(data, command) {
         return Some(at_the_bank);
     }
@@ -107,13 +121,20 @@ mod tests {
         let check = check(&sample::day());
         assert!(check.ok, "{:?}", check.offenders);
         assert_eq!(check.compared, 2);
-        assert!(check.notes.iter().any(|note| note.contains(&shown(sample::AWAITING))));
+        assert!(
+            check
+                .notes
+                .iter()
+                .any(|note| note.contains(&shown(sample::AWAITING)))
+        );
     }
 
     #[test]
     fn a_request_in_progress_with_nothing_behind_it_is_found() {
         let mut data = sample::day();
-        data.tables.commands.retain(|command| command.state != State::Live);
+        data.tables
+            .commands
+            .retain(|command| command.state != State::Live);
         let check = check(&data);
         // The remittance, and the firmbanking request that it made.
         assert_eq!(check.offenders_total, 2);
@@ -122,14 +143,23 @@ mod tests {
     #[test]
     fn an_answer_on_its_way_back_stands_behind_a_request() {
         let mut data = sample::day();
-        let command = derive(Uuid::from_u128(sample::AWAITING), "firmbanking").as_u128();
-        for known in data.tables.commands.iter_mut().filter(|known| known.id == command) {
+        let command = id_of_command("remittance", Uuid::from_u128(sample::AWAITING)).as_u128();
+        for known in data
+            .tables
+            .commands
+            .iter_mut()
+            .filter(|known| known.id == command)
+        {
             known.state = State::Done;
         }
         let bank = data.flow_mut(Flow::Firmbanking);
-        bank.rows.iter_mut().for_each(|row| row.status = Status::Done);
+        bank.rows
+            .iter_mut()
+            .for_each(|row| row.status = Status::Done);
         assert_eq!(super::check(&data).offenders_total, 1);
-        data.flow_mut(Flow::Firmbanking).outbox_results.push(command);
+        data.flow_mut(Flow::Firmbanking)
+            .outbox_results
+            .push(command);
         assert!(super::check(&data).ok);
     }
 }

@@ -5,10 +5,11 @@ use mypay_schemas::Flow;
 use mypay_schemas::identity::{derive, time_of};
 use uuid::Uuid;
 
-use crate::data::{Data, Row, Source, shown};
+use crate::data::Data;
 use crate::flows::Stage;
 use crate::ledger::Posting;
 use crate::report::Check;
+use crate::rows::{Row, Source, shown};
 use crate::sorted::{find, groups};
 
 /// Looks for the cause of each journal entry.
@@ -44,8 +45,14 @@ pub(super) fn check(data: &Data) -> Check {
 /// The entries that the banks' answers made, sorted.
 fn answers(data: &Data) -> Vec<u128> {
     let tables = &data.tables;
-    let remittances = tables.remittances.iter().map(|payout| (payout.id, payout.stage));
-    let settlements = tables.payouts.iter().map(|payout| (payout.id, payout.stage));
+    let remittances = tables
+        .remittances
+        .iter()
+        .map(|payout| (payout.id, payout.stage));
+    let settlements = tables
+        .payouts
+        .iter()
+        .map(|payout| (payout.id, payout.stage));
     let mut entries: Vec<u128> = remittances
         .chain(settlements)
         .filter(|(_, stage)| matches!(stage, Stage::Completed | Stage::Refused))
@@ -76,7 +83,8 @@ fn has_cause(data: &Data, posting: &Posting, answers: &[u128], commands: &[u128]
     let of_request = |flow: Flow| {
         let row: Option<&Row> = find(&data.flow(flow).rows, entry).first();
         let request = row.is_some_and(|row| {
-            row.place.is_some_and(|place| place.source == Source::Request)
+            row.place
+                .is_some_and(|place| place.source == Source::Request)
         });
         // queue_log forgets, the journal does not.
         request || time_of(Uuid::from_u128(entry)) < data.horizon
@@ -114,7 +122,9 @@ mod tests {
     fn offenders(break_it: impl Fn(&mut Data)) -> u64 {
         let mut data = sample::day();
         break_it(&mut data);
-        data.ledger.postings.sort_by_key(|posting| (posting.entry, posting.line));
+        data.ledger
+            .postings
+            .sort_by_key(|posting| (posting.entry, posting.line));
         check(&data).offenders_total
     }
 
@@ -128,7 +138,11 @@ mod tests {
         for kind in 1..=11 {
             let stray = |data: &mut Data| {
                 let entry = sample::REMITTED + 0xffff;
-                data.ledger.postings.push(Posting { entry, kind, ..data.ledger.postings[0] });
+                data.ledger.postings.push(Posting {
+                    entry,
+                    kind,
+                    ..data.ledger.postings[0]
+                });
             };
             assert_eq!(offenders(stray), 1, "{kind}");
         }

@@ -2,9 +2,10 @@
 
 use mypay_schemas::Flow;
 
-use crate::data::{Data, Status, shown};
+use crate::data::Data;
 use crate::flows::{Stage, State};
 use crate::report::Check;
+use crate::rows::{Status, shown};
 use crate::sorted::find;
 
 /// Compares recharges, remittances to banks and settlement payouts with their
@@ -16,8 +17,14 @@ pub(super) fn check(data: &Data) -> Check {
         "SELECT * FROM banking.firmbanking WHERE firmbanking_id = '<id>'",
     );
     let tables = &data.tables;
-    let recharges = tables.recharges.iter().map(|it| (it.id, it.command, it.amount, it.stage));
-    let payouts = tables.remittances.iter().map(|it| (it.id, it.command, it.amount, it.stage));
+    let recharges = tables
+        .recharges
+        .iter()
+        .map(|it| (it.id, it.command, it.amount, it.stage));
+    let payouts = tables
+        .remittances
+        .iter()
+        .map(|it| (it.id, it.command, it.amount, it.stage));
     let settled = tables
         .payouts
         .iter()

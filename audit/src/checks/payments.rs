@@ -4,10 +4,11 @@ use mypay_decide::{AccountKind, EntryKind};
 use mypay_schemas::Flow;
 
 use super::entry::{Line, difference};
-use crate::data::{Data, Message, Status, shown};
+use crate::data::Data;
 use crate::flows::Slip;
 use crate::ledger::{Posting, Side};
 use crate::report::Check;
+use crate::rows::{Message, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Compares payment requests with the journal and the slips.
@@ -24,7 +25,9 @@ pub(super) fn check(data: &Data) -> Check {
     let mut slips = Cursor::new(&data.tables.slips);
     for row in &of.rows {
         let occurrences = messages.of(row.id);
-        let Some(message) = occurrences.iter().find(|message| Some(message.place) == row.place)
+        let Some(message) = occurrences
+            .iter()
+            .find(|message| Some(message.place) == row.place)
         else {
             continue;
         };
@@ -50,7 +53,11 @@ fn movement(data: &Data, message: &Message, postings: &[Posting], paid: bool) ->
         credit: Side::Ours(AccountKind::FranchisePayable, message.payee),
         amount: message.amount,
     };
-    let lines = if paid { std::slice::from_ref(&line) } else { &[] };
+    let lines = if paid {
+        std::slice::from_ref(&line)
+    } else {
+        &[]
+    };
     difference(&data.ledger, postings, lines)
 }
 
@@ -79,9 +86,16 @@ fn slip_problem(
 fn stray_slips(data: &Data, check: &mut Check) {
     let rows = &data.flow(Flow::Payment).rows;
     for slip in &data.tables.slips {
-        let purged = mypay_schemas::identity::time_of(uuid::Uuid::from_u128(slip.id)) < data.horizon;
+        let purged =
+            mypay_schemas::identity::time_of(uuid::Uuid::from_u128(slip.id)) < data.horizon;
         if !purged && find(rows, slip.id).is_empty() {
-            check.offend_with(|| (shown(slip.id), String::new(), "a slip of no payment".to_string()));
+            check.offend_with(|| {
+                (
+                    shown(slip.id),
+                    String::new(),
+                    "a slip of no payment".to_string(),
+                )
+            });
         }
     }
 }
@@ -110,7 +124,10 @@ mod tests {
         assert_eq!(offenders(|data| data.tables.slips[0].commission += 1), 1);
         assert_eq!(
             offenders(|data| {
-                let stray = Slip { id: data.tables.slips[0].id + 1, ..data.tables.slips[0] };
+                let stray = Slip {
+                    id: data.tables.slips[0].id + 1,
+                    ..data.tables.slips[0]
+                };
                 data.tables.slips.push(stray);
             }),
             1

@@ -2,8 +2,9 @@
 
 use mypay_schemas::Flow;
 
-use crate::data::{Data, FlowData, Message, Row, Source, Status, shown};
+use crate::data::{Data, FlowData};
 use crate::report::Check;
+use crate::rows::{Message, Row, Source, Status, shown};
 use crate::sorted::Cursor;
 
 /// Compares rows with the topics, as far back as the topics keep messages.
@@ -66,7 +67,10 @@ mod tests {
     fn a_row_beyond_the_end_of_its_topic_is_found() {
         let mut data = sample::day();
         let row = &mut data.flow_mut(Flow::Payment).rows[0];
-        row.place = row.place.map(|place| crate::data::Place { offset: 1_000_000, ..place });
+        row.place = row.place.map(|place| crate::rows::Place {
+            offset: 1_000_000,
+            ..place
+        });
         assert_eq!(check(&data).offenders_total, 1);
     }
 
@@ -74,7 +78,8 @@ mod tests {
     fn a_message_that_retention_deleted_is_not_missed() {
         let mut data = sample::day();
         let of = data.flow_mut(Flow::Remittance);
-        of.messages.retain(|message| message.place.source == Source::Bank);
+        of.messages
+            .retain(|message| message.place.source == Source::Bank);
         of.low.insert((Source::Request, 0), 1_000);
         assert!(check(&data).ok);
     }

@@ -4,10 +4,11 @@ use mypay_decide::EntryKind;
 use mypay_schemas::Flow;
 
 use super::entry::{Line, difference};
-use crate::data::{Data, Message, Row, Source, Status, shown};
+use crate::data::Data;
 use crate::flows::{Awaited, Stage};
 use crate::ledger::{Posting, Side};
 use crate::report::Check;
+use crate::rows::{Message, Row, Source, Status, shown};
 use crate::sorted::Cursor;
 
 /// Compares recharge requests with the journal.
@@ -63,7 +64,10 @@ fn problem(
         Stage::Refused => (row.status == Status::Done && !row.success, false),
     };
     if !status {
-        return Some(format!("the recharge is {:?}, queue_log says otherwise", recharge.stage));
+        return Some(format!(
+            "the recharge is {:?}, queue_log says otherwise",
+            recharge.stage
+        ));
     }
     let line = Line {
         kind: EntryKind::Recharge,
@@ -71,7 +75,11 @@ fn problem(
         credit: Side::Member(recharge.member),
         amount: recharge.amount,
     };
-    let lines = if credited { std::slice::from_ref(&line) } else { &[] };
+    let lines = if credited {
+        std::slice::from_ref(&line)
+    } else {
+        &[]
+    };
     difference(&data.ledger, postings, lines)
 }
 

@@ -3,8 +3,9 @@
 use mypay_schemas::Flow;
 
 use crate::claimable::{Claimable, REFUSALS, claimable};
-use crate::data::{Data, FlowData, Message, Source, shown};
+use crate::data::{Data, FlowData};
 use crate::report::Check;
+use crate::rows::{Message, Source, shown};
 use crate::sorted::{Cursor, find, groups};
 
 /// Compares requests whose ids carry no time, or one out of bounds, with their
@@ -60,7 +61,10 @@ fn compare(data: &Data, flow: Flow, of: &FlowData, occurrences: &[Message], chec
     if of.results_floor > 0 {
         return;
     }
-    let due = occurrences.iter().filter(|message| of.emitted(&message.place)).count();
+    let due = occurrences
+        .iter()
+        .filter(|message| of.emitted(&message.place))
+        .count();
     if due == 0 {
         return;
     }
@@ -74,12 +78,19 @@ fn compare(data: &Data, flow: Flow, of: &FlowData, occurrences: &[Message], chec
     let problem = if rejected < results.len() {
         Some("it has a result that does not refuse its id".to_string())
     } else if rejected < due || rejected > occurrences.len() {
-        Some(format!("{} occurrences, {rejected} rejections", occurrences.len()))
+        Some(format!(
+            "{} occurrences, {rejected} rejections",
+            occurrences.len()
+        ))
     } else {
         None
     };
     if let Some(problem) = problem {
-        check.offend(shown(occurrences[0].id), occurrences[0].place.shown(flow), problem);
+        check.offend(
+            shown(occurrences[0].id),
+            occurrences[0].place.shown(flow),
+            problem,
+        );
     }
 }
 
@@ -92,7 +103,9 @@ mod tests {
     fn a_refused_id_without_its_rejection_is_found() {
         let mut data = sample::day();
         assert!(check(&data).ok && check(&data).compared == 2);
-        data.flow_mut(Flow::Remittance).results.retain(|result| result.request != sample::TIMELESS);
+        data.flow_mut(Flow::Remittance)
+            .results
+            .retain(|result| result.request != sample::TIMELESS);
         assert_eq!(check(&data).offenders_total, 1);
     }
 
@@ -100,7 +113,10 @@ mod tests {
     fn a_refused_id_that_was_claimed_is_found() {
         let mut data = sample::day();
         let of = data.flow_mut(Flow::Remittance);
-        let row = crate::data::Row { id: sample::TIMELESS, ..of.rows[0] };
+        let row = crate::rows::Row {
+            id: sample::TIMELESS,
+            ..of.rows[0]
+        };
         of.rows.push(row);
         crate::sorted::sort(&mut of.rows);
         assert_eq!(check(&data).offenders_total, 1);

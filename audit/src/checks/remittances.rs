@@ -6,10 +6,11 @@ use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
 use super::entry::{IN_TRANSIT, Line, REMITTANCE_FEE, difference};
-use crate::data::{Data, Kind, Message, ResultEvent, Row, Source, Status, shown};
+use crate::data::Data;
 use crate::flows::{Awaited, Stage};
 use crate::ledger::{Posting, Side};
 use crate::report::Check;
+use crate::rows::{Kind, Message, ResultEvent, Row, Source, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Compares remittance requests with the journal.
@@ -66,7 +67,9 @@ impl Case<'_> {
             (_, Some(_)) => Some("a payout, though its receiver is a member".to_string()),
             (_, None) if done && self.row.success => {
                 let receiver = Side::Member(self.message.payee);
-                let fee = self.result.map_or_else(|| self.posted_fee(), |result| result.extra);
+                let fee = self
+                    .result
+                    .map_or_else(|| self.posted_fee(), |result| result.extra);
                 let lines = self.lines(EntryKind::Remittance, receiver, fee);
                 difference(&data.ledger, self.postings, &lines)
             }
@@ -81,9 +84,19 @@ impl Case<'_> {
 
     fn lines(&self, kind: EntryKind, credit: Side, fee: i64) -> Vec<Line> {
         let debit = Side::Member(self.message.payer);
-        let mut lines = vec![Line { kind, debit, credit, amount: self.message.amount }];
+        let mut lines = vec![Line {
+            kind,
+            debit,
+            credit,
+            amount: self.message.amount,
+        }];
         if fee > 0 {
-            lines.push(Line { kind, debit, credit: REMITTANCE_FEE, amount: fee });
+            lines.push(Line {
+                kind,
+                debit,
+                credit: REMITTANCE_FEE,
+                amount: fee,
+            });
         }
         lines
     }
@@ -98,7 +111,10 @@ impl Case<'_> {
             Stage::Refused => self.row.status == Status::Done && !self.row.success,
         };
         if !status {
-            return Some(format!("the payout is {:?}, queue_log says otherwise", payout.stage));
+            return Some(format!(
+                "the payout is {:?}, queue_log says otherwise",
+                payout.stage
+            ));
         }
         let lines = self.lines(EntryKind::RemittanceOut, IN_TRANSIT, payout.fee);
         difference(&data.ledger, self.postings, &lines)
@@ -117,14 +133,29 @@ fn answer(data: &Data, payout: &Awaited) -> Option<String> {
         Stage::Awaits | Stage::Carried => vec![],
         Stage::Completed => {
             let credit = Side::cash(&data.reasons.text(payout.bank));
-            vec![Line { kind: EntryKind::TransitConfirmed, debit: IN_TRANSIT, credit, amount }]
+            vec![Line {
+                kind: EntryKind::TransitConfirmed,
+                debit: IN_TRANSIT,
+                credit,
+                amount,
+            }]
         }
         Stage::Refused => {
             let kind = EntryKind::TransitRefused;
-            let mut lines = vec![Line { kind, debit: IN_TRANSIT, credit: member, amount }];
+            let mut lines = vec![Line {
+                kind,
+                debit: IN_TRANSIT,
+                credit: member,
+                amount,
+            }];
             if payout.fee > 0 {
                 let (debit, amount) = (REMITTANCE_FEE, payout.fee);
-                lines.push(Line { kind, debit, credit: member, amount });
+                lines.push(Line {
+                    kind,
+                    debit,
+                    credit: member,
+                    amount,
+                });
             }
             lines
         }
@@ -144,7 +175,11 @@ mod tests {
     }
 
     fn posting(data: &mut Data, entry: u128) -> &mut Posting {
-        data.ledger.postings.iter_mut().find(|posting| posting.entry == entry).unwrap()
+        data.ledger
+            .postings
+            .iter_mut()
+            .find(|posting| posting.entry == entry)
+            .unwrap()
     }
 
     #[test]
@@ -160,8 +195,15 @@ mod tests {
         let lost = |data: &mut Data| data.ledger.postings.retain(|posting| posting.entry != id);
         assert_eq!(offenders(lost), 1);
         let doubled = |data: &mut Data| {
-            let twice = Posting { line: 1, ..*posting(data, id) };
-            let place = data.ledger.postings.iter().position(|posting| posting.entry == id);
+            let twice = Posting {
+                line: 1,
+                ..*posting(data, id)
+            };
+            let place = data
+                .ledger
+                .postings
+                .iter()
+                .position(|posting| posting.entry == id);
             data.ledger.postings.insert(place.unwrap() + 1, twice);
         };
         assert_eq!(offenders(doubled), 1);
@@ -178,9 +220,14 @@ mod tests {
     #[test]
     fn money_of_a_rejected_remittance_is_found() {
         let moved = |data: &mut Data| {
-            let stray = Posting { entry: sample::REJECTED, ..*posting(data, sample::REMITTED) };
+            let stray = Posting {
+                entry: sample::REJECTED,
+                ..*posting(data, sample::REMITTED)
+            };
             data.ledger.postings.push(stray);
-            data.ledger.postings.sort_by_key(|posting| (posting.entry, posting.line));
+            data.ledger
+                .postings
+                .sort_by_key(|posting| (posting.entry, posting.line));
         };
         assert_eq!(offenders(moved), 1);
     }
@@ -189,7 +236,10 @@ mod tests {
     fn a_payout_without_the_bank_s_entry_is_found() {
         let entry = derive(Uuid::from_u128(sample::PAID_OUT), "bank answered").as_u128();
         assert_eq!(
-            offenders(|data| data.ledger.postings.retain(|posting| posting.entry != entry)),
+            offenders(|data| data
+                .ledger
+                .postings
+                .retain(|posting| posting.entry != entry)),
             1
         );
         assert_eq!(

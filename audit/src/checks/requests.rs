@@ -2,9 +2,10 @@
 
 use mypay_schemas::Flow;
 
-use crate::claimable::{Claimable, claimable};
-use crate::data::{Data, FlowData, Message, Row, Source, Status, shown};
+use crate::claimable::{Claimable, PUT_ASIDE, claimable};
+use crate::data::{Data, FlowData};
 use crate::report::Check;
+use crate::rows::{Message, Row, Status, shown};
 use crate::sorted::{Cursor, groups};
 
 /// Compares handled requests with `queue_log`.
@@ -38,18 +39,26 @@ fn compare(
     row: Option<&Row>,
     check: &mut Check,
 ) {
-    let handled = || occurrences.iter().filter(|message| of.handled(&message.place));
+    let handled = || {
+        occurrences
+            .iter()
+            .filter(|message| of.handled(&message.place))
+    };
     let Some(row) = row else {
         let claimed = handled()
             .find(|message| claimable(message.id, message.at, data.horizon) == Claimable::Yes);
         // Parked behind a defect of ours, or written under a schema that nobody
         // knew then: the dead letter is where it is.
         if let Some(message) = claimed
-            && !handled().any(|message| has_dead_letter(of, message))
+            && !handled().any(|message| has_dead_letter(data, of, message))
         {
             check.offend_with(|| {
                 let place = message.place.shown(flow);
-                (shown(message.id), place, "handled, but queue_log has no row".to_string())
+                (
+                    shown(message.id),
+                    place,
+                    "handled, but queue_log has no row".to_string(),
+                )
             });
         }
         return;
@@ -57,32 +66,48 @@ fn compare(
     match row.status {
         Status::Waiting => {
             let same = handled().find(|message| {
-                message.content == row.content && !has_dead_letter(of, message)
+                message.content == row.content && !has_dead_letter(data, of, message)
             });
             if let Some(message) = same {
                 check.offend_with(|| {
                     let place = message.place.shown(flow);
-                    (shown(row.id), place, "its offset was passed, but it still waits".to_string())
+                    (
+                        shown(row.id),
+                        place,
+                        "its offset was passed, but it still waits".to_string(),
+                    )
                 });
             }
         }
         Status::Processing | Status::Done => {
-            let at_place = occurrences.iter().find(|message| Some(message.place) == row.place);
+            let at_place = occurrences
+                .iter()
+                .find(|message| Some(message.place) == row.place);
             if let Some(message) = at_place
                 && message.content != row.content
             {
                 check.offend_with(|| {
                     let place = message.place.shown(flow);
-                    (shown(row.id), place, "queue_log has the hash of other content".to_string())
+                    (
+                        shown(row.id),
+                        place,
+                        "queue_log has the hash of other content".to_string(),
+                    )
                 });
             }
         }
     }
 }
 
-fn has_dead_letter(of: &FlowData, message: &Message) -> bool {
-    debug_assert!(message.place.source != Source::Other);
-    of.dead_letters.binary_search_by_key(&message.place, |letter| letter.place).is_ok()
+/// Whether a message was put aside for a reason that is not its own.
+fn has_dead_letter(data: &Data, of: &FlowData, message: &Message) -> bool {
+    let letter = of
+        .dead_letters
+        .binary_search_by_key(&message.place, |letter| letter.place);
+    let reason = letter
+        .ok()
+        .map(|place| data.reasons.text(of.dead_letters[place].reason));
+    reason.is_some_and(|reason| PUT_ASIDE.contains(&reason.as_str()))
 }
 
 #[cfg(test)]

@@ -3,16 +3,21 @@
 use mypay_bank::wire::LineKind;
 use mypay_decide::account::bank_owner;
 use mypay_decide::{AccountKind, EntryKind};
+use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::Flow;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
 use crate::bank::{Bank, Line};
-use crate::data::{
-    Data, DeadLetter, Kind, Lane, Message, Place, Poison, ResultEvent, Row, Source, Status,
-};
+use crate::data::Data;
 use crate::flows::{Awaited, Command, Contract, Payout, Slip, Stage, State};
 use crate::ledger::{Posting, System};
+use crate::rows::{
+    DeadLetter, Kind, Lane, Message, Place, Poison, ResultEvent, Row, Source, Status,
+};
+
+mod bank;
+mod journal;
 
 const AT: u128 = 1_790_000_000_000;
 const DAY: u128 = 24 * 3_600_000;
@@ -57,17 +62,33 @@ fn derived(id: u128, what: &str) -> u128 {
 }
 
 fn command_of(id: u128) -> u128 {
-    derived(id, "firmbanking")
+    // All of the sample's commands are derived as a remittance's are: only the
+    // one of AWAITING is looked up by its derivation.
+    id_of_command("remittance", Uuid::from_u128(id)).as_u128()
 }
 
 fn place(source: Source, offset: i64) -> Place {
-    Place { source, partition: 0, offset }
+    Place {
+        source,
+        partition: 0,
+        offset,
+    }
 }
 
 fn message(id: u128, offset: i64, payee: u128, amount: i64, kind: Kind) -> Message {
     let place = place(Source::Request, offset);
     let (content, bytes) = (id ^ 7, offset as u64);
-    Message { id, content, payer: MEMBER, payee, amount, at: AT as i64, place, bytes, kind }
+    Message {
+        id,
+        content,
+        payer: MEMBER,
+        payee,
+        amount,
+        at: AT as i64,
+        place,
+        bytes,
+        kind,
+    }
 }
 
 fn row(message: &Message, success: bool) -> Row {
@@ -88,7 +109,6 @@ fn result(request: u128, offset: i64, extra: i64) -> ResultEvent {
         message_id: derived(request, "result"),
         extra,
         offset,
-        at: AT as i64,
         partition: 0,
         reason: 0,
         completed: true,
@@ -97,21 +117,31 @@ fn result(request: u128, offset: i64, extra: i64) -> ResultEvent {
 
 /// The day.
 pub(super) fn day() -> Data {
-    let mut data = Data { horizon: (AT - 7 * DAY) as i64, ..Data::default() };
+    let mut data = Data {
+        horizon: (AT - 7 * DAY) as i64,
+        ..Data::default()
+    };
     for flow in Flow::ALL {
         let of = data.flow_mut(flow);
         for source in [Source::Request, Source::Bank] {
-            of.lanes.insert((source, 0), Lane { next_offset: 100, emitted_offset: 100 });
+            of.lanes.insert(
+                (source, 0),
+                Lane {
+                    next_offset: 100,
+                    emitted_offset: 100,
+                },
+            );
         }
         of.results_before.insert(0, 100);
     }
     remittances(&mut data);
     refused_and_dead(&mut data);
     others(&mut data);
-    at_the_bank(&mut data);
-    journal(&mut data);
+    bank::at_the_bank(&mut data);
+    journal::journal(&mut data);
     for flow in &mut data.flows {
-        flow.messages.sort_by_key(|message| (message.id, message.place));
+        flow.messages
+            .sort_by_key(|message| (message.id, message.place));
         crate::sorted::sort(&mut flow.rows);
         crate::sorted::sort(&mut flow.results);
         flow.dead_letters.sort_by_key(|letter| letter.place);
@@ -129,23 +159,45 @@ fn remittances(data: &mut Data) {
         message(PAID_OUT, 2, 0, 5_000, Kind::ToBank),
         message(AWAITING, 3, 0, 7_000, Kind::ToBank),
     ];
-    of.rows = of.messages.iter().map(|message| row(message, true)).collect();
+    of.rows = of
+        .messages
+        .iter()
+        .map(|message| row(message, true))
+        .collect();
     (of.rows[1].success, of.rows[1].reason) = (false, insufficient);
     of.rows[3].status = Status::Processing;
-    of.results = vec![result(REMITTED, 0, 0), result(REJECTED, 1, 0), result(PAID_OUT, 2, 500)];
+    of.results = vec![
+        result(REMITTED, 0, 0),
+        result(REJECTED, 1, 0),
+        result(PAID_OUT, 2, 500),
+    ];
     (of.results[1].completed, of.results[1].reason) = (false, insufficient);
 }
 
 fn refused_and_dead(data: &mut Data) {
-    let reasons = ["id_without_time", "id_from_the_future", "not_avro", "id_conflict"];
+    let reasons = [
+        "id_without_time",
+        "id_from_the_future",
+        "not_avro",
+        "id_conflict",
+    ];
     let [timeless, future, not_avro, conflict] = reasons.map(|it| data.reasons.code(it));
     let of = data.flow_mut(Flow::Remittance);
-    of.timeless.push(message(TIMELESS, 6, RECEIVER, 1, Kind::ToMember));
-    of.messages.push(message(FROM_THE_FUTURE, 7, RECEIVER, 1, Kind::ToMember));
+    of.timeless
+        .push(message(TIMELESS, 6, RECEIVER, 1, Kind::ToMember));
+    of.messages
+        .push(message(FROM_THE_FUTURE, 7, RECEIVER, 1, Kind::ToMember));
     for (id, reason, offset) in [(TIMELESS, timeless, 3), (FROM_THE_FUTURE, future, 4)] {
-        of.results.push(ResultEvent { completed: false, reason, ..result(id, offset, 0) });
+        of.results.push(ResultEvent {
+            completed: false,
+            reason,
+            ..result(id, offset, 0)
+        });
     }
-    let other = Message { content: 1, ..message(REMITTED, 5, RECEIVER, 2_000, Kind::ToMember) };
+    let other = Message {
+        content: 1,
+        ..message(REMITTED, 5, RECEIVER, 2_000, Kind::ToMember)
+    };
     of.messages.push(other);
     let poison = Poison {
         place: place(Source::Request, 4),
@@ -154,10 +206,16 @@ fn refused_and_dead(data: &mut Data) {
         reason: not_avro,
     };
     of.poison.push(poison);
-    for (place, bytes, reason) in
-        [(poison.place, 44, not_avro), (other.place, other.bytes, conflict)]
-    {
-        of.dead_letters.push(DeadLetter { place, bytes, reason, offset: 0 });
+    for (place, bytes, reason) in [
+        (poison.place, 44, not_avro),
+        (other.place, other.bytes, conflict),
+    ] {
+        of.dead_letters.push(DeadLetter {
+            place,
+            bytes,
+            reason,
+            offset: 0,
+        });
     }
 }
 
@@ -175,7 +233,13 @@ fn others(data: &mut Data) {
         of.rows.push(row(&message, true));
         of.results.push(result(message.id, 0, extra));
     }
-    let slip = Slip { id: PAID, member: MEMBER, franchise: FRANCHISE, gross: 3_000, commission: 30 };
+    let slip = Slip {
+        id: PAID,
+        member: MEMBER,
+        franchise: FRANCHISE,
+        gross: 3_000,
+        commission: 30,
+    };
     data.tables.slips.push(slip);
 }
 
@@ -183,144 +247,13 @@ fn payout() -> u128 {
     derived(RUN, &Uuid::from_u128(FRANCHISE).to_string())
 }
 
-/// The commands, the banks' answers to them, and the statement.
-fn at_the_bank(data: &mut Data) {
-    let bank = data.reasons.code("004");
-    let contract = Contract { bank, bank_code: "004".to_string(), account: "1".to_string() };
-    data.tables.contracts.push(contract);
-    let mut lines = vec![line(bank, 1, LineKind::Opening, 1_000_000)];
-    let asked = [
-        (Flow::Recharge, RECHARGED, 20_000, Stage::Completed),
-        (Flow::Remittance, PAID_OUT, 5_000, Stage::Completed),
-        (Flow::Settlement, payout(), 2_970, Stage::Completed),
-        (Flow::Firmbanking, 0, 4_000, Stage::Completed),
-        (Flow::Remittance, AWAITING, 7_000, Stage::Awaits),
-    ];
-    for (number, (flow, origin, amount, stage)) in (0..).zip(asked) {
-        let id = if origin == 0 { DIRECT } else { command_of(origin) };
-        let request = message(id, number, 0, amount, Kind::Plain);
-        let firmbanking = data.flow_mut(Flow::Firmbanking);
-        firmbanking.messages.push(request);
-        firmbanking.rows.push(row(&request, true));
-        let done = stage == Stage::Completed;
-        if done {
-            firmbanking.results.push(result(id, number, FEE));
-            let sign = if flow == Flow::Recharge { 1 } else { -1 };
-            let line = line(bank, number + 2, LineKind::Transfer, sign * amount);
-            lines.push(Line { number: Some((9_000, number as i32 + 1)), fee: FEE, ..line });
-        } else if let Some(row) = firmbanking.rows.last_mut() {
-            row.status = Status::Processing;
-        }
-        if done && flow != Flow::Firmbanking {
-            let id = derived(id, "result");
-            let place = place(Source::Bank, number);
-            let answer = Message { place, ..message(id, number, command_of(origin), amount, Kind::Plain) };
-            data.flow_mut(flow).messages.push(answer);
-            data.flow_mut(flow).rows.push(row(&answer, true));
-        }
-        let purpose = if origin == 0 { "staff" } else { flow.name() };
-        data.tables.commands.push(Command {
-            id,
-            origin,
-            purpose: data.reasons.code(purpose),
-            from_bank: bank,
-            from_ours: flow != Flow::Recharge,
-            to_bank: bank,
-            to_ours: flow == Flow::Recharge,
-            amount,
-            fee: if done { FEE } else { 0 },
-            number: Some((9_000, number as i32 + 1)),
-            state: if done { State::Done } else { State::Live },
-        });
-    }
-    let awaited = |id, amount, fee, stage| Awaited {
-        id,
-        member: MEMBER,
-        amount,
-        fee,
-        bank,
-        command: command_of(id),
-        stage,
-    };
-    data.tables.recharges.push(awaited(RECHARGED, 20_000, 0, Stage::Completed));
-    data.tables.remittances.push(awaited(PAID_OUT, 5_000, 500, Stage::Completed));
-    data.tables.remittances.push(awaited(AWAITING, 7_000, 500, Stage::Awaits));
-    data.tables.payouts.push(Payout {
-        id: payout(),
-        run: RUN,
-        franchise: FRANCHISE,
-        gross: 3_000,
-        commission: 30,
-        owed: 0,
-        net: 2_970,
-        bank,
-        command: command_of(payout()),
-        stage: Stage::Completed,
-    });
-    lines.sort_by_key(|line| (line.key(), line.line_number));
-    data.bank = Some(Ok(Bank { lines, balances: vec![(bank, 1_006_830)] }));
-}
-
-fn line(bank: u32, line_number: i64, kind: LineKind, amount: i64) -> Line {
-    let executed_by = if kind == LineKind::Opening { 0 } else { bank };
-    Line { bank, line_number, kind, executed_by, number: None, amount, fee: 0 }
-}
-
-fn journal(data: &mut Data) {
-    let accounts = [
-        (CASH, AccountKind::CorporateCash, bank_owner("004").as_u128(), -1_006_830),
-        (IN_TRANSIT, AccountKind::InTransit, 0, 7_000),
-        (PAYABLE, AccountKind::FranchisePayable, FRANCHISE, 0),
-        (COMMISSION, AccountKind::Commission, 0, 30),
-        (FEE_EXPENSE, AccountKind::FirmbankingFee, 0, -4 * FEE),
-        (CAPITAL, AccountKind::Capital, 0, 1_000_000),
-        (SUSPENSE, AccountKind::Suspense, 0, -4_000),
-        (FEE_INCOME, AccountKind::RemittanceFee, 0, 1_000),
-    ];
-    for (account, kind, owner, balance) in accounts {
-        let system = System { kind: kind.number(), owner, balance };
-        data.ledger.system.insert(account, system);
-    }
-    let answered = |id| derived(id, "bank answered");
-    use EntryKind::{
-        FirmbankingFee, Opening, Payment, Recharge, Remittance, RemittanceOut, Settlement, Transfer,
-        TransitConfirmed,
-    };
-    let mut entries = vec![
-        (id(900), 0, Opening, CASH, CAPITAL, 1_000_000),
-        (REMITTED, 0, Remittance, MEMBER, RECEIVER, 1_000),
-        (PAID_OUT, 0, RemittanceOut, MEMBER, IN_TRANSIT, 5_000),
-        (PAID_OUT, 1, RemittanceOut, MEMBER, FEE_INCOME, 500),
-        (answered(PAID_OUT), 0, TransitConfirmed, IN_TRANSIT, CASH, 5_000),
-        (AWAITING, 0, RemittanceOut, MEMBER, IN_TRANSIT, 7_000),
-        (AWAITING, 1, RemittanceOut, MEMBER, FEE_INCOME, 500),
-        (PAID, 0, Payment, MEMBER, PAYABLE, 3_000),
-        (RECHARGED, 0, Recharge, CASH, MEMBER, 20_000),
-        (payout(), 0, Settlement, PAYABLE, COMMISSION, 30),
-        (payout(), 1, Settlement, PAYABLE, IN_TRANSIT, 2_970),
-        (answered(payout()), 0, TransitConfirmed, IN_TRANSIT, CASH, 2_970),
-        (derived(DIRECT, "transfer"), 0, Transfer, SUSPENSE, CASH, 4_000),
-    ];
-    for command in [command_of(RECHARGED), command_of(PAID_OUT), command_of(payout()), DIRECT] {
-        entries.push((derived(command, "fee"), 0, FirmbankingFee, FEE_EXPENSE, CASH, FEE));
-    }
-    data.ledger.postings = entries
-        .into_iter()
-        .map(|(entry, line, kind, debit, credit, amount)| Posting {
-            entry,
-            debit,
-            credit,
-            amount,
-            kind: kind as i16,
-            line,
-        })
-        .collect();
-    data.ledger.postings.sort_by_key(|posting| (posting.entry, posting.line));
-}
-
 #[test]
 fn a_clean_day_is_clean() {
     for check in super::all(&day()) {
-        assert!(check.ok, "{}: {:?} {:?}", check.name, check.offenders, check.could_not);
+        assert!(
+            check.ok,
+            "{}: {:?} {:?}",
+            check.name, check.offenders, check.could_not
+        );
     }
 }

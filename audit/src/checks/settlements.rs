@@ -6,10 +6,11 @@ use mypay_schemas::identity::{derive, time_of};
 use uuid::Uuid;
 
 use super::entry::{IN_TRANSIT, Line, difference};
-use crate::data::{Data, Status, shown};
+use crate::data::Data;
 use crate::flows::{Payout, Stage};
 use crate::ledger::Side;
 use crate::report::Check;
+use crate::rows::{Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Compares payouts with the journal and with the runs that made them.
@@ -27,10 +28,16 @@ pub(super) fn check(data: &Data) -> Check {
                 let lines = made(payout);
                 difference(&data.ledger, postings.of(payout.id), &lines)
             })
-            .or_else(|| answer(data, payout).map(|problem| format!("the bank's answer: {problem}")));
+            .or_else(|| {
+                answer(data, payout).map(|problem| format!("the bank's answer: {problem}"))
+            });
         if let Some(problem) = problem {
             check.offend_with(|| {
-                (shown(payout.id), format!("run {}", shown(payout.run)), problem)
+                (
+                    shown(payout.id),
+                    format!("run {}", shown(payout.run)),
+                    problem,
+                )
             });
         }
     }
@@ -59,10 +66,20 @@ fn made(payout: &Payout) -> Vec<Line> {
     let mut lines = Vec::with_capacity(2);
     if payout.commission > 0 {
         let credit = Side::Ours(AccountKind::Commission, 0);
-        lines.push(Line { kind, debit, credit, amount: payout.commission });
+        lines.push(Line {
+            kind,
+            debit,
+            credit,
+            amount: payout.commission,
+        });
     }
     if payout.stage != Stage::Carried {
-        lines.push(Line { kind, debit, credit: IN_TRANSIT, amount: payout.net });
+        lines.push(Line {
+            kind,
+            debit,
+            credit: IN_TRANSIT,
+            amount: payout.net,
+        });
     }
     lines
 }
@@ -74,11 +91,21 @@ fn answer(data: &Data, payout: &Payout) -> Option<String> {
     let line = match payout.stage {
         Stage::Completed => {
             let credit = Side::cash(&data.reasons.text(payout.bank));
-            Some(Line { kind: EntryKind::TransitConfirmed, debit, credit, amount })
+            Some(Line {
+                kind: EntryKind::TransitConfirmed,
+                debit,
+                credit,
+                amount,
+            })
         }
         Stage::Refused => {
             let credit = payable(payout);
-            Some(Line { kind: EntryKind::TransitRefused, debit, credit, amount })
+            Some(Line {
+                kind: EntryKind::TransitRefused,
+                debit,
+                credit,
+                amount,
+            })
         }
         Stage::Awaits | Stage::Carried => None,
     };
@@ -106,8 +133,14 @@ mod tests {
     fn a_payout_that_does_not_add_up_or_was_not_posted_is_found() {
         assert_eq!(offenders(|data| data.tables.payouts[0].owed += 1), 1);
         assert_eq!(offenders(|data| data.tables.payouts[0].commission += 1), 1);
-        assert_eq!(offenders(|data| data.tables.payouts[0].stage = Stage::Refused), 1);
-        assert_eq!(offenders(|data| data.flow_mut(Flow::Settlement).rows.clear()), 1);
+        assert_eq!(
+            offenders(|data| data.tables.payouts[0].stage = Stage::Refused),
+            1
+        );
+        assert_eq!(
+            offenders(|data| data.flow_mut(Flow::Settlement).rows.clear()),
+            1
+        );
         assert_eq!(offenders(|data| data.ledger.postings.clear()), 1);
     }
 }

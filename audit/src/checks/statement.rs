@@ -1,14 +1,13 @@
 //! Our commands against the banks' own statements.
 
-use std::collections::HashMap;
-
 use mypay_bank::wire::LineKind;
 
 use super::commands::number;
-use crate::bank::{Bank, Line, shown_day};
-use crate::data::{Data, shown};
+use crate::bank::{Bank, Line};
+use crate::data::Data;
 use crate::flows::{Command, State};
 use crate::report::Check;
+use crate::rows::shown;
 
 /// Looks for each command on the statements.
 pub(super) fn commands_are_on_it(data: &Data) -> Check {
@@ -17,9 +16,16 @@ pub(super) fn commands_are_on_it(data: &Data) -> Check {
         "each command that we hold for done, and the banks' own statements: number, business date, amount, direction, fee; one that we hold for refused is not there",
         "mypay close --date <business date>",
     );
-    let Some(bank) = bank(data, &mut check) else { return check };
+    let Some(bank) = bank(data, &mut check) else {
+        return check;
+    };
     let mut unsettled = 0;
-    for command in data.tables.commands.iter().filter(|command| command.number.is_some()) {
+    for command in data
+        .tables
+        .commands
+        .iter()
+        .filter(|command| command.number.is_some())
+    {
         let lines = lines_of(bank, command);
         let problem = match command.state {
             State::Done => done(command, lines),
@@ -35,7 +41,9 @@ pub(super) fn commands_are_on_it(data: &Data) -> Check {
         }
     }
     if unsettled > 0 {
-        check.note(format!("{unsettled} commands that the bank did and has yet to tell us of"));
+        check.note(format!(
+            "{unsettled} commands that the bank did and has yet to tell us of"
+        ));
     }
     check
 }
@@ -51,10 +59,15 @@ pub(super) fn bank<'a>(data: &'a Data, check: &mut Check) -> Option<&'a Bank> {
 }
 
 fn lines_of<'a>(bank: &'a Bank, command: &Command) -> &'a [Line] {
-    let Some((date, number)) = command.number else { return &[] };
+    let Some((date, number)) = command.number else {
+        return &[];
+    };
     let key = (command.from_bank, date, number);
     let from = bank.lines.partition_point(|line| line.key() < key);
-    let count = bank.lines[from..].iter().take_while(|line| line.key() == key).count();
+    let count = bank.lines[from..]
+        .iter()
+        .take_while(|line| line.key() == key)
+        .count();
     &bank.lines[from..from + count]
 }
 
@@ -72,12 +85,24 @@ fn done(command: &Command, lines: &[Line]) -> Option<String> {
             _ => Some(format!("{} times on the statement", amounts.len())),
         }
     };
-    let out = command.from_ours.then(|| moved(command.from_bank, -command.amount)).flatten();
-    let into = || command.to_ours.then(|| moved(command.to_bank, command.amount)).flatten();
+    let out = command
+        .from_ours
+        .then(|| moved(command.from_bank, -command.amount))
+        .flatten();
+    let into = || {
+        command
+            .to_ours
+            .then(|| moved(command.to_bank, command.amount))
+            .flatten()
+    };
     let fee = || {
         let taken: i64 = lines.iter().map(|line| line.fee).sum();
-        (taken != command.fee)
-            .then(|| format!("a fee of {} won here, {taken} won on the statement", command.fee))
+        (taken != command.fee).then(|| {
+            format!(
+                "a fee of {} won here, {taken} won on the statement",
+                command.fee
+            )
+        })
     };
     out.or_else(into).or_else(fee)
 }
@@ -89,46 +114,6 @@ fn refused(lines: &[Line]) -> Option<String> {
         .then(|| "the bank did it, though we hold it for refused".to_string())
 }
 
-/// Looks for each line of the statements among our commands.
-pub(super) fn lines_are_known(data: &Data) -> Check {
-    let mut check = Check::new(
-        "statement_lines_are_known",
-        "each line of the banks' own statements of our accounts, and the command of ours behind it",
-        "mypay close --date <business date>",
-    );
-    let Some(bank) = bank(data, &mut check) else { return check };
-    let known = by_number(data);
-    for line in bank.lines.iter().filter(|line| line.kind != LineKind::Opening) {
-        check.compare();
-        let ours = known.contains_key(&line.key()) || data.later_numbers.contains(&line.key());
-        if !ours {
-            check.offend_with(|| {
-                let (bank, date, number) = line.key();
-                let id = format!("line {} of bank {}", line.line_number, data.reasons.text(line.bank));
-                let place = format!(
-                    "bank {}, {} number {number:06}",
-                    data.reasons.text(bank),
-                    shown_day(date)
-                );
-                (id, place, format!("{} won moved that no command of ours asked for", line.amount))
-            });
-        }
-    }
-    check
-}
-
-/// Our commands by bank, business date and number.
-pub(super) fn by_number(data: &Data) -> HashMap<(u32, i32, i32), &Command> {
-    data.tables
-        .commands
-        .iter()
-        .filter_map(|command| {
-            let (date, number) = command.number?;
-            Some(((command.from_bank, date, number), command))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample;
@@ -136,7 +121,9 @@ mod tests {
 
     fn offenders(of: fn(&Data) -> Check, break_it: impl Fn(&mut Data, &mut Bank)) -> u64 {
         let mut data = sample::day();
-        let Some(Ok(mut bank)) = data.bank.take() else { panic!("the sample has statements") };
+        let Some(Ok(mut bank)) = data.bank.take() else {
+            panic!("the sample has statements")
+        };
         break_it(&mut data, &mut bank);
         data.bank = Some(Ok(bank));
         of(&data).offenders_total
@@ -146,8 +133,7 @@ mod tests {
     fn a_clean_day_has_no_offenders() {
         let data = sample::day();
         assert_eq!(commands_are_on_it(&data).offenders, []);
-        assert_eq!(lines_are_known(&data).offenders, []);
-        assert_eq!((commands_are_on_it(&data).compared, lines_are_known(&data).compared), (4, 4));
+        assert_eq!(commands_are_on_it(&data).compared, 4);
     }
 
     #[test]
@@ -155,13 +141,30 @@ mod tests {
         let of = commands_are_on_it;
         assert_eq!(offenders(of, |_, bank| bank.lines.clear()), 4);
         let moved = |bank: &mut Bank, by: fn(&mut Line)| {
-            bank.lines.iter_mut().filter(|line| line.kind == LineKind::Transfer).for_each(by);
+            bank.lines
+                .iter_mut()
+                .filter(|line| line.kind == LineKind::Transfer)
+                .for_each(by);
         };
-        assert_eq!(offenders(of, |_, bank| moved(bank, |line| line.amount += 1)), 4);
-        assert_eq!(offenders(of, |_, bank| moved(bank, |line| line.amount = -line.amount)), 4);
-        assert_eq!(offenders(of, |_, bank| moved(bank, |line| line.fee += 1)), 4);
+        assert_eq!(
+            offenders(of, |_, bank| moved(bank, |line| line.amount += 1)),
+            4
+        );
+        assert_eq!(
+            offenders(of, |_, bank| moved(bank, |line| line.amount = -line.amount)),
+            4
+        );
+        assert_eq!(
+            offenders(of, |_, bank| moved(bank, |line| line.fee += 1)),
+            4
+        );
         let refused = |data: &mut Data, _: &mut Bank| {
-            for command in data.tables.commands.iter_mut().filter(|it| it.state == State::Done) {
+            for command in data
+                .tables
+                .commands
+                .iter_mut()
+                .filter(|it| it.state == State::Done)
+            {
                 command.state = State::Refused;
             }
         };
@@ -169,20 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_no_command_asked_for_is_found() {
-        let stray = |_: &mut Data, bank: &mut Bank| {
-            let line = bank.lines[bank.lines.len() - 1];
-            bank.lines.push(Line { number: Some((9_999, 1)), ..line });
-        };
-        assert_eq!(offenders(lines_are_known, stray), 1);
-    }
-
-    #[test]
     fn a_bank_that_cannot_be_reached_is_no_pass() {
         let mut data = sample::day();
         data.bank = Some(Err("no answer".to_string()));
-        for check in [commands_are_on_it(&data), lines_are_known(&data)] {
-            assert!(!check.ok && check.could_not.is_some());
-        }
+        let check = commands_are_on_it(&data);
+        assert!(!check.ok && check.could_not.is_some());
     }
 }

@@ -2,8 +2,9 @@
 
 use mypay_schemas::Flow;
 
-use crate::data::{Data, Status, shown};
+use crate::data::Data;
 use crate::report::Check;
+use crate::rows::{Status, shown};
 use crate::sorted::Cursor;
 
 /// Looks for the message of each row that waits.
@@ -19,12 +20,19 @@ pub(super) fn check(data: &Data) -> Check {
         for row in of.rows.iter().filter(|row| row.status == Status::Waiting) {
             check.compare();
             let in_outbox = of.outbox_requests.binary_search(&row.id).is_ok();
-            let on_topic =
-                messages.of(row.id).iter().any(|message| !of.handled(&message.place));
+            let on_topic = messages
+                .of(row.id)
+                .iter()
+                .any(|message| !of.handled(&message.place));
             if !in_outbox && !on_topic {
                 check.offend_with(|| {
-                    let problem = "accepted, but neither in the outbox nor on the topic";
-                    (shown(row.id), flow.request_topic().to_string(), problem.to_string())
+                    let problem =
+                        "accepted, but neither in the outbox nor on the topic before its consumer";
+                    (
+                        shown(row.id),
+                        flow.request_topic().to_string(),
+                        problem.to_string(),
+                    )
                 });
             }
         }

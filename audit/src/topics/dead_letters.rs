@@ -3,8 +3,9 @@
 use mypay_schemas::Flow;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
-use super::{Reader, Taken, hash_of};
-use crate::data::{DeadLetter, Place, Source};
+use super::reader::Reader;
+use super::{Taken, hash_of};
+use crate::rows::{DeadLetter, Place, Source};
 
 /// Reads a dead letter of a flow.
 pub(super) fn read(
@@ -29,7 +30,11 @@ pub(super) fn read(
         };
         let partition = header("dlq.partition")?.parse().ok()?;
         let offset = header("dlq.offset")?.parse().ok()?;
-        Some(Place { source, partition, offset })
+        Some(Place {
+            source,
+            partition,
+            offset,
+        })
     };
     match (place(), header("dlq.reason")) {
         (Some(place), Some(reason)) => taken.dead_letters.push(DeadLetter {
@@ -39,9 +44,15 @@ pub(super) fn read(
             offset: message.offset(),
         }),
         _ => {
-            let shown =
-                format!("{}-{}@{}", message.topic(), message.partition(), message.offset());
-            taken.strange.push((shown, "its headers do not say what it is".to_string()));
+            let shown = format!(
+                "{}-{}@{}",
+                message.topic(),
+                message.partition(),
+                message.offset()
+            );
+            taken
+                .strange
+                .push((shown, "its headers do not say what it is".to_string()));
         }
     }
 }

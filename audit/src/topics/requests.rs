@@ -10,9 +10,10 @@ use mypay_schemas::{Flow, Request};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use serde::de::DeserializeOwned;
 
-use super::{Reader, Taken, at, hash_of, uuid};
-use crate::data::{Kind, Message, Place, Poison, Source};
+use super::reader::Reader;
+use super::{Taken, at, hash_of, uuid};
 use crate::error::AuditError;
+use crate::rows::{Kind, Message, Place, Poison, Source};
 
 /// The longest correlation id, in bytes; a longer one is garbage.
 const CORRELATION_ID_MAX: usize = 64;
@@ -36,7 +37,11 @@ pub(super) fn read(
             (uuid(&request.sender_id), receiver, kind)
         }),
         Flow::Payment => take::<PaymentRequest>(reader, flow, message, taken, |request| {
-            (uuid(&request.member_id), uuid(&request.franchise_id), Kind::Plain)
+            (
+                uuid(&request.member_id),
+                uuid(&request.franchise_id),
+                Kind::Plain,
+            )
         }),
         Flow::Settlement => {
             take::<SettlementRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
@@ -62,7 +67,12 @@ fn take<R: Request + DeserializeOwned>(
         offset: message.offset(),
     };
     let mut poison = |reason| {
-        let poison = Poison { place, bytes, at: at(message), reason };
+        let poison = Poison {
+            place,
+            bytes,
+            at: at(message),
+            reason,
+        };
         taken.poison.push((flow, poison));
     };
     let request = match reader.decode::<R>(payload)? {

@@ -1,33 +1,91 @@
 //! Results; the banks' are also messages for the flows that asked for them.
 
-use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::decoder::Poison as Why;
+use mypay_schemas::firmbanking::{
+    FirmbankingResult, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+};
 use mypay_schemas::identity::{self, BadId};
+use mypay_schemas::payment::PaymentResult;
+use mypay_schemas::recharge::RechargeResult;
+use mypay_schemas::remittance::RemittanceResult;
+use mypay_schemas::settlement::SettlementResult;
 use mypay_schemas::{Flow, ResultStatus};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use serde::Deserialize;
 use uuid::Uuid;
 
+use super::reader::Reader;
 use super::requests::is_bad_correlation;
-use super::{Reader, Taken, at, hash_of, uuid};
-use crate::data::{Kind, Message, Place, Poison, ResultEvent, Source};
+use super::{Taken, at, hash_of, uuid};
 use crate::error::AuditError;
+use crate::rows::{Kind, Message, Place, Poison, ResultEvent, Source};
 
-/// What an audit reads of any result; other fields are passed over.
-#[derive(Deserialize)]
+/// What an audit reads of any result.
 struct AnyResult {
     message_id: String,
     request_id: String,
     correlation_id: String,
     status: ResultStatus,
     reason: Option<String>,
-    #[serde(default)]
+    /// Whole won; 0 where the result has none.
     amount: i64,
-    #[serde(default)]
-    fee: i64,
-    #[serde(default)]
-    commission: i64,
-    #[serde(default)]
+    /// The fee of a remittance, the commission of a payment.
+    extra: i64,
+    /// Of a bank's result.
     purpose: String,
+}
+
+/// Takes a result apart; the last three differ from flow to flow.
+macro_rules! any_result {
+    ($($record:ident, |$it:ident| $amount:expr, $extra:expr, $purpose:expr;)*) => {
+        $(impl From<$record> for AnyResult {
+            fn from($it: $record) -> Self {
+                Self {
+                    amount: $amount,
+                    extra: $extra,
+                    purpose: $purpose,
+                    message_id: $it.message_id,
+                    request_id: $it.request_id,
+                    correlation_id: $it.correlation_id,
+                    status: $it.status,
+                    reason: $it.reason,
+                }
+            }
+        })*
+    };
+}
+
+any_result! {
+    RechargeResult, |it| it.amount, 0, String::new();
+    RemittanceResult, |it| it.amount, it.fee, String::new();
+    PaymentResult, |it| it.amount, it.commission, String::new();
+    SettlementResult, |it| it.net, 0, String::new();
+    FirmbankingResult, |it| it.amount, it.fee, it.purpose;
+}
+
+/// Decodes a result of a flow. The decoder goes by the record's name, so each
+/// flow's own type is needed.
+fn decode(
+    reader: &mut Reader<'_>,
+    flow: Flow,
+    payload: &[u8],
+) -> Result<Result<AnyResult, Why>, AuditError> {
+    Ok(match flow {
+        Flow::Recharge => reader
+            .decode::<RechargeResult>(payload)?
+            .map(AnyResult::from),
+        Flow::Remittance => reader
+            .decode::<RemittanceResult>(payload)?
+            .map(AnyResult::from),
+        Flow::Payment => reader
+            .decode::<PaymentResult>(payload)?
+            .map(AnyResult::from),
+        Flow::Settlement => reader
+            .decode::<SettlementResult>(payload)?
+            .map(AnyResult::from),
+        Flow::Firmbanking => reader
+            .decode::<FirmbankingResult>(payload)?
+            .map(AnyResult::from),
+    })
 }
 
 /// The flows that wait for banks.
@@ -45,11 +103,20 @@ pub(super) fn read(
     taken: &mut Taken,
 ) -> Result<(), AuditError> {
     let payload = message.payload().unwrap_or_default();
-    let shown = || format!("{}-{}@{}", message.topic(), message.partition(), message.offset());
-    let result = match reader.decode::<AnyResult>(payload)? {
+    let shown = || {
+        format!(
+            "{}-{}@{}",
+            message.topic(),
+            message.partition(),
+            message.offset()
+        )
+    };
+    let result = match decode(reader, flow, payload)? {
         Ok(result) => result,
         Err(why) => {
-            taken.strange.push((shown(), format!("not a result: {why}")));
+            taken
+                .strange
+                .push((shown(), format!("not a result: {why}")));
             if flow == Flow::Firmbanking {
                 let reason = reader.reasons.code(why.code());
                 for (reading, _) in WAITING_FOR_BANKS {
@@ -61,17 +128,16 @@ pub(super) fn read(
     };
     let (request, message_id) = (uuid(&result.request_id), uuid(&result.message_id));
     if request == 0 || message_id == 0 {
-        taken.strange.push((shown(), "its message_id or request_id is no UUID".to_string()));
+        taken.strange.push((
+            shown(),
+            "its message_id or request_id is no UUID".to_string(),
+        ));
     }
     taken.results.push(ResultEvent {
         request,
         message_id,
-        extra: match flow {
-            Flow::Payment => result.commission,
-            _ => result.fee,
-        },
+        extra: result.extra,
         offset: message.offset(),
-        at: at(message),
         partition: message.partition(),
         reason: reader.reasons.optional(result.reason.as_deref()),
         completed: result.status == ResultStatus::Completed,
@@ -89,8 +155,9 @@ fn pass_on(
     result: &AnyResult,
     taken: &mut Taken,
 ) {
-    let Some((flow, _)) =
-        WAITING_FOR_BANKS.into_iter().find(|(_, purpose)| *purpose == result.purpose)
+    let Some((flow, _)) = WAITING_FOR_BANKS
+        .into_iter()
+        .find(|(_, purpose)| *purpose == result.purpose)
     else {
         return;
     };
@@ -107,7 +174,10 @@ fn pass_on(
     }
     // One that carries no time is refused, and nobody is told.
     let Ok(id) = parsed else { return };
-    let outcome = format!("{} {:?} {:?}", result.request_id, result.status, result.reason);
+    let outcome = format!(
+        "{} {:?} {:?}",
+        result.request_id, result.status, result.reason
+    );
     let claimed = Message {
         id: id.as_u128(),
         content: identity::derive(Uuid::nil(), &outcome).as_u128(),
@@ -123,10 +193,19 @@ fn pass_on(
 }
 
 fn place(message: &BorrowedMessage<'_>) -> Place {
-    Place { source: Source::Bank, partition: message.partition(), offset: message.offset() }
+    Place {
+        source: Source::Bank,
+        partition: message.partition(),
+        offset: message.offset(),
+    }
 }
 
 fn poison(message: &BorrowedMessage<'_>, reason: u32) -> Poison {
     let bytes = hash_of(message.payload().unwrap_or_default());
-    Poison { place: place(message), bytes, at: at(message), reason }
+    Poison {
+        place: place(message),
+        bytes,
+        at: at(message),
+        reason,
+    }
 }

@@ -98,6 +98,12 @@ impl BankClient {
     }
 }
 
+/// The highest fee that is believed, won a command.
+const FEE_MAX: i64 = 1_000_000;
+
+/// The longest reference of a bank, in bytes.
+const REFERENCE_MAX: usize = 64;
+
 /// The answer in the bank's body, with its code.
 fn understand(
     bank: &Bank,
@@ -114,7 +120,8 @@ fn understand(
             body.bank_code, body.business_date, body.number
         )));
     }
-    if body.fee < 0 {
+    // A fee beyond all reason is no fee: the ledger must not take a bank's lie.
+    if !(0..=FEE_MAX).contains(&body.fee) {
         return Err(UnknownWhy::Unreadable(format!("a fee of {}", body.fee)));
     }
     let Some(class) = bank.classify(&body.code) else {
@@ -136,11 +143,16 @@ fn understand(
 /// "Done" without a reference or an instant is not believed.
 fn done(body: &TransferAnswer) -> Result<Answer, UnknownWhy> {
     match (&body.bank_reference, body.executed_at) {
-        (Some(reference), Some(executed_at)) => Ok(Answer::Done {
-            bank_reference: reference.clone(),
-            fee: body.fee,
-            executed_at,
-        }),
+        // It is kept in tables, so it must be text that a table can hold.
+        (Some(reference), Some(executed_at))
+            if reference.len() <= REFERENCE_MAX && !reference.contains(char::is_control) =>
+        {
+            Ok(Answer::Done {
+                bank_reference: reference.clone(),
+                fee: body.fee,
+                executed_at,
+            })
+        }
         _ => Err(UnknownWhy::Unreadable(
             "done, without reference or instant".to_owned(),
         )),

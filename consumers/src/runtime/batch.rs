@@ -4,8 +4,8 @@
 //! change, and their outcomes. There is no instant at which one is there
 //! without the others.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 
 use chrono::{DateTime, Utc};
@@ -22,7 +22,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::dead_letter::{Place, Why, dead_letter};
-use super::handler::{Arrived, Handler};
+use super::handler::{Arrived, Handler, Verdict};
 use super::intake::Arrival;
 use super::recent::Recent;
 
@@ -49,6 +49,9 @@ pub enum AttemptError {
     /// To be tried again when the database is back.
     #[error("the database: {0}")]
     Transient(sqlx::Error),
+    /// The database does not answer.
+    #[error("the database took longer than {0:?}")]
+    TimedOut(std::time::Duration),
     /// Our own code or data are wrong; trying again changes nothing.
     #[error("{0}")]
     Defect(String),
@@ -120,14 +123,27 @@ pub async fn attempt<H: Handler>(
     .await?
     .ok_or(AttemptError::Fenced)?;
     let at = before.at;
-    let fates = fates::<H>(&mut transaction, fence.lane, horizon, &before, batch, recent, mode).await?;
+    let mut fates = fates::<H>(
+        &mut transaction,
+        fence.lane,
+        horizon,
+        &before,
+        batch,
+        recent,
+        mode,
+    )
+    .await?;
     let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
     let mut outcomes = Vec::new();
     if !fresh.is_empty() {
-        let mut state = handler.load(&mut transaction, &fresh, at, mode.locked).await?;
-        outcomes = decide(handler, &mut state, &fresh, at)?;
-        claim(&mut transaction, fence.lane, &fresh, &outcomes, mode).await?;
+        let mut state = handler
+            .load(&mut transaction, &fresh, at, mode.locked)
+            .await?;
+        let verdicts = decide(handler, &mut state, &fresh, at)?;
+        let claims = claims(&fresh, &verdicts);
+        claim(&mut transaction, fence.lane, &claims, mode).await?;
         write(handler, &mut transaction, state, at, mode).await?;
+        outcomes = judged(&mut fates, verdicts);
     }
     park::<H>(&mut transaction, fence.lane, batch, mode, at).await?;
     let counts = counts(batch, &fates, before.next_offset);
@@ -143,10 +159,13 @@ fn fresh<'a, M>(
     batch: &'a [Arrival<M>],
     fates: &'a [Fate],
 ) -> impl Iterator<Item = &'a Arrived<M>> {
-    batch.iter().zip(fates).filter_map(|(arrival, fate)| match (arrival, fate) {
-        (Arrival::Request(arrived), Fate::Fresh) => Some(&**arrived),
-        _ => None,
-    })
+    batch
+        .iter()
+        .zip(fates)
+        .filter_map(|(arrival, fate)| match (arrival, fate) {
+            (Arrival::Request(arrived), Fate::Fresh) => Some(&**arrived),
+            _ => None,
+        })
 }
 
 /// Finds out which messages are new, which are known, and which can never work.
@@ -172,52 +191,116 @@ async fn fates<H: Handler>(
         .collect();
     let known = queue_log::known(connection, lane.consumer, &suspects).await?;
     let parked = parked::all(connection, lane.consumer).await?;
-    let mut first_in_batch: HashMap<Uuid, ContentHash> = HashMap::with_capacity(batch.len());
+    let mut seen = Seen {
+        known,
+        parked,
+        first_in_batch: HashMap::with_capacity(batch.len()),
+    };
     Ok(batch
         .iter()
-        .map(|arrival| match arrival {
-            Arrival::Dead { why, .. } => Fate::Dead(why.clone()),
-            Arrival::Foreign { .. } => Fate::Nothing,
-            Arrival::Unclaimable { reason, .. } => Fate::Unclaimable(*reason),
-            Arrival::Request(arrived) => {
-                if let Err(beyond) = horizon.check(arrived.id, before.at) {
-                    return Fate::Unclaimable(match beyond {
-                        Beyond::Past => Reason::PastHorizon,
-                        Beyond::Future => Reason::IdFromTheFuture,
-                    });
+        .map(|arrival| {
+            let fate = match arrival {
+                Arrival::Dead { why, .. } => Fate::Dead(why.clone()),
+                Arrival::Foreign { .. } => Fate::Nothing,
+                Arrival::Unclaimable { reason, .. } => Fate::Unclaimable(*reason),
+                Arrival::Request(arrived) => seen.fate::<H>(arrived, lane, horizon, before, mode),
+            };
+            match fate {
+                // In Kafka for certain: somebody has set the offsets back. (What
+                // was claimed is told apart by its row.)
+                Fate::Dead(_) | Fate::Unclaimable(_)
+                    if arrival.offset() < before.emitted_offset =>
+                {
+                    Fate::Nothing
                 }
-                match first_in_batch.entry(arrived.id) {
-                    Entry::Occupied(first) => return repeated(*first.get(), arrived.content_hash),
-                    Entry::Vacant(place) => place.insert(arrived.content_hash),
-                };
-                let fate = match known.get(&arrived.id) {
-                    Some(known) => seen_before(known, arrived, lane, before),
-                    None => Fate::Fresh,
-                };
-                match fate {
-                    Fate::Fresh if parked.contains(H::key(&arrived.message)) => Fate::Dead(Why {
-                        reason: "parked_behind",
-                        detail: "an earlier message of this key awaits a redrive".to_string(),
-                    }),
-                    Fate::Fresh => match &mode.defect {
-                        Some(detail) => Fate::Dead(Why { reason: "defect", detail: detail.clone() }),
-                        None => Fate::Fresh,
-                    },
-                    other => other,
-                }
+                fate => fate,
             }
         })
         .collect())
 }
 
+/// What is known while the messages of a batch are looked at in their order.
+struct Seen {
+    known: HashMap<Uuid, Known>,
+    parked: HashSet<String>,
+    first_in_batch: HashMap<Uuid, ContentHash>,
+}
+
+impl Seen {
+    fn fate<H: Handler>(
+        &mut self,
+        arrived: &Arrived<H::Message>,
+        lane: &Lane,
+        horizon: &Horizon,
+        before: &Before,
+        mode: &Mode,
+    ) -> Fate {
+        let follows = H::follows(&arrived.message);
+        let known = self.known.get(&arrived.id);
+        if known.is_none()
+            && let Err(beyond) = horizon.check(arrived.id, before.at, follows)
+        {
+            return too_old_or_new(beyond, follows);
+        }
+        let fate = match known {
+            Some(known) => seen_before(known, arrived, lane, before),
+            None => Fate::Fresh,
+        };
+        if !matches!(fate, Fate::Fresh) {
+            return fate;
+        }
+        // Only a message that is to be handled is the first of its id: one that
+        // conflicts with a row must not keep the right one out.
+        match self.first_in_batch.entry(arrived.id) {
+            Entry::Occupied(first) => return repeated(*first.get(), arrived.content_hash),
+            Entry::Vacant(place) => place.insert(arrived.content_hash),
+        };
+        if self
+            .parked
+            .contains(&parked::shortened(H::key(&arrived.message)))
+        {
+            return Fate::Dead(Why {
+                reason: "parked_behind",
+                detail: "an earlier message of this key awaits a redrive".to_string(),
+            });
+        }
+        match &mode.defect {
+            Some(detail) => Fate::Dead(Why {
+                reason: "defect",
+                detail: detail.clone(),
+            }),
+            None => Fate::Fresh,
+        }
+    }
+}
+
+fn too_old_or_new(beyond: Beyond, follows: bool) -> Fate {
+    if follows {
+        // Never silently: somebody waits for what this message tells.
+        return Fate::Dead(Why {
+            reason: "past_horizon",
+            detail: "the request behind it is older than queue_log remembers".to_string(),
+        });
+    }
+    Fate::Unclaimable(match beyond {
+        Beyond::Past => Reason::PastHorizon,
+        Beyond::Future => Reason::IdFromTheFuture,
+    })
+}
+
 fn repeated(first: ContentHash, again: ContentHash) -> Fate {
-    if first == again { Fate::Duplicate } else { conflict() }
+    if first == again {
+        Fate::Duplicate
+    } else {
+        conflict()
+    }
 }
 
 fn conflict() -> Fate {
     Fate::Dead(Why {
         reason: "id_conflict",
-        detail: "this id was used before with other content; give a new request a new id".to_string(),
+        detail: "this id was used before with other content; give a new request a new id"
+            .to_string(),
     })
 }
 
@@ -228,9 +311,12 @@ fn seen_before<M>(known: &Known, arrived: &Arrived<M>, lane: &Lane, before: &Bef
     if known.status == Status::Waiting {
         return Fate::Fresh;
     }
-    let here = known.place.as_ref().is_some_and(|(topic, partition, offset)| {
-        *topic == lane.topic && *partition == lane.partition && *offset == arrived.offset
-    });
+    let here = known
+        .place
+        .as_ref()
+        .is_some_and(|(topic, partition, offset)| {
+            *topic == lane.topic && *partition == lane.partition && *offset == arrived.offset
+        });
     if !here {
         Fate::Duplicate
     } else if arrived.offset < before.emitted_offset {
@@ -241,6 +327,26 @@ fn seen_before<M>(known: &Known, arrived: &Arrived<M>, lane: &Lane, before: &Bef
     }
 }
 
+/// Turns verdicts into fates; gives the outcomes of those that are handled.
+fn judged(fates: &mut [Fate], verdicts: Vec<Verdict>) -> Vec<Outcome> {
+    let fresh = fates.iter_mut().filter(|fate| matches!(fate, Fate::Fresh));
+    fresh
+        .zip(verdicts)
+        .filter_map(|(fate, verdict)| match verdict {
+            Verdict::Handled(outcome) => Some(outcome),
+            Verdict::Ignored => {
+                *fate = Fate::Nothing;
+                None
+            }
+            Verdict::Dead(reason) => {
+                let detail = "no request of ours stands behind this message".to_string();
+                *fate = Fate::Dead(Why { reason, detail });
+                None
+            }
+        })
+        .collect()
+}
+
 /// Decides on each message. A panic is a defect of ours, not the end of the
 /// process: it would come back with the message, for ever.
 fn decide<H: Handler>(
@@ -248,7 +354,7 @@ fn decide<H: Handler>(
     state: &mut H::State,
     fresh: &[&Arrived<H::Message>],
     at: DateTime<Utc>,
-) -> Result<Vec<Outcome>, AttemptError> {
+) -> Result<Vec<Verdict>, AttemptError> {
     std::panic::catch_unwind(AssertUnwindSafe(|| {
         fresh
             .iter()
@@ -265,30 +371,44 @@ fn decide<H: Handler>(
     })
 }
 
-async fn claim<M>(
+fn claims<M>(fresh: &[&Arrived<M>], verdicts: &[Verdict]) -> Vec<Claim> {
+    fresh
+        .iter()
+        .zip(verdicts)
+        .filter_map(|(arrived, verdict)| match verdict {
+            Verdict::Handled(outcome) => Some(Claim {
+                message_id: arrived.id,
+                content_hash: arrived.content_hash,
+                offset: arrived.offset,
+                created_at: arrived.created_at,
+                outcome: outcome.clone(),
+            }),
+            Verdict::Ignored | Verdict::Dead(_) => None,
+        })
+        .collect()
+}
+
+async fn claim(
     connection: &mut PgConnection,
     lane: &Lane,
-    fresh: &[&Arrived<M>],
-    outcomes: &[Outcome],
+    claims: &[Claim],
     mode: &Mode,
 ) -> Result<(), AttemptError> {
-    let claims: Vec<Claim> = fresh
-        .iter()
-        .zip(outcomes)
-        .map(|(arrived, outcome)| Claim {
-            message_id: arrived.id,
-            content_hash: arrived.content_hash,
-            offset: arrived.offset,
-            created_at: arrived.created_at,
-            outcome: outcome.clone(),
-        })
-        .collect();
-    let claimed =
-        queue_log::claim(connection, lane.consumer, &lane.topic, lane.partition, &claims).await?;
+    let claimed = queue_log::claim(
+        connection,
+        lane.consumer,
+        &lane.topic,
+        lane.partition,
+        claims,
+    )
+    .await?;
     if claimed < claims.len() as u64 {
         // Known from further back, or another lane has just taken one: both are
         // found by looking, and the second attempt looks at every id.
-        return Err(AttemptError::Again(Mode { careful: true, ..mode.clone() }));
+        return Err(AttemptError::Again(Mode {
+            careful: true,
+            ..mode.clone()
+        }));
     }
     Ok(())
 }
@@ -302,9 +422,10 @@ async fn write<H: Handler>(
 ) -> Result<(), AttemptError> {
     match handler.write(connection, state, at).await {
         Ok(()) => Ok(()),
-        Err(WriteError::Shortfall) if !mode.locked => {
-            Err(AttemptError::Again(Mode { locked: true, ..mode.clone() }))
-        }
+        Err(WriteError::Shortfall) if !mode.locked => Err(AttemptError::Again(Mode {
+            locked: true,
+            ..mode.clone()
+        })),
         Err(WriteError::Shortfall) => Err(AttemptError::Defect(
             "an account did not bear its change though it was locked".to_string(),
         )),
@@ -320,8 +441,7 @@ async fn park<H: Handler>(
     at: DateTime<Utc>,
 ) -> Result<(), AttemptError> {
     if let (Some(detail), [Arrival::Request(arrived)]) = (&mode.defect, batch) {
-        // PostgreSQL's text cannot hold a zero byte.
-        let key = H::key(&arrived.message).replace('\0', "");
+        let key = parked::shortened(H::key(&arrived.message));
         let message = (arrived.id, arrived.offset);
         parked::park(connection, lane, &key, message, detail, at).await?;
     }
@@ -396,4 +516,3 @@ pub fn remember<M>(recent: &mut Recent, batch: &[Arrival<M>]) {
         }
     }
 }
-

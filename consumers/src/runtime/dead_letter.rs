@@ -15,6 +15,11 @@ use super::handler::Raw;
 /// the whole lies at its place in the request topic.
 const PAYLOAD_MAX: usize = 1_500_000;
 
+/// The most of a message's key that a dead letter carries.
+const KEY_MAX: usize = 4_096;
+/// The most of a message's headers, all together.
+const HEADERS_MAX: usize = 64 * 1024;
+
 /// Where a message came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
@@ -48,15 +53,27 @@ pub fn dead_letter(flow: Flow, place: Place<'_>, raw: &Raw, why: &Why) -> Event 
         ("dlq.key.present", raw.key.is_some().to_string().into()),
     ];
     let mut traceparent = None;
+    let mut room = HEADERS_MAX;
     for header in raw.headers.iter().flat_map(Headers::iter) {
         let value = header.value.unwrap_or_default();
+        let size = header.key.len() + value.len();
+        if size > room {
+            headers.push(("dlq.header.left.out", size.to_string().into()));
+            break;
+        }
+        room -= size;
         if header.key == "traceparent" {
-            traceparent = String::from_utf8(value.to_vec()).ok();
+            let value = std::str::from_utf8(value).unwrap_or_default();
+            traceparent = mypay_schemas::trace::traceparent(value);
         } else {
             // Header names are the sender's; they are kept in a header of ours,
             // so that none can pass for a reason.
             headers.push(("dlq.header", [header.key.as_bytes(), b"=", value].concat()));
         }
+    }
+    let key = raw.key.as_deref().unwrap_or_default();
+    if key.len() > KEY_MAX {
+        headers.push(("dlq.key.truncated.from", key.len().to_string().into()));
     }
     let kept = raw.payload.len().min(PAYLOAD_MAX);
     if kept < raw.payload.len() {
@@ -64,7 +81,7 @@ pub fn dead_letter(flow: Flow, place: Place<'_>, raw: &Raw, why: &Why) -> Event 
     }
     Event {
         topic: flow.dead_letter_topic(),
-        key: raw.key.as_deref().unwrap_or_default().to_vec(),
+        key: key[..key.len().min(KEY_MAX)].to_vec(),
         payload: raw.payload[..kept].to_vec(),
         traceparent,
         headers,

@@ -8,8 +8,8 @@
 //! a lane committed first, a crash would lose the results of the earlier one.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -85,7 +85,9 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     fn connect(&self, turn: usize) -> Option<TransactionalProducer> {
         let id = format!("mypay.{}.{turn}", self.name);
         TransactionalProducer::connect(&self.bootstrap, &id)
-            .inspect_err(|error| tracing::warn!(id, %error, "the transactional producer did not connect"))
+            .inspect_err(
+                |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
+            )
             .ok()
     }
 
@@ -121,7 +123,9 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
             match sent {
                 Ok(()) => {
                     for emission in &emissions {
-                        emission.emitted.fetch_max(emission.next_offset, Ordering::AcqRel);
+                        emission
+                            .emitted
+                            .fetch_max(emission.next_offset, Ordering::AcqRel);
                     }
                     return;
                 }
@@ -144,7 +148,10 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
         delays: &mut impl Iterator<Item = Duration>,
     ) {
         *place = None;
-        while emissions.iter().any(|emission| emission.assignment.is_alive()) {
+        while emissions
+            .iter()
+            .any(|emission| emission.assignment.is_alive())
+        {
             std::thread::sleep(delays.next().unwrap_or(PATIENCE));
             if place.is_none() {
                 *place = self.connect(turn);
@@ -152,6 +159,10 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
             if place.is_some() && self.drop_what_is_committed(emissions) {
                 return;
             }
+        }
+        // Whoever has the partitions now waits for the transaction to be ended.
+        if place.is_none() {
+            *place = self.connect(turn);
         }
     }
 
@@ -217,5 +228,5 @@ fn transact(producer: &mut TransactionalProducer, emissions: &[Emission]) -> Kaf
     for event in emissions.iter().flat_map(|emission| &emission.events) {
         producer.send(event)?;
     }
-    producer.commit(&list, &last.assignment.group)
+    producer.commit(list, &last.assignment.group)
 }

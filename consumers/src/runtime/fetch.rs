@@ -5,6 +5,7 @@
 //! database or the registry is down, the partitions are paused and polling goes
 //! on.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
 
 use super::dead_letter::Why;
 use super::emit::UnderWay;
@@ -32,6 +33,9 @@ const REVOKE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest correlation id, in bytes. It is kept and repeated in results.
 const CORRELATION_ID_MAX: usize = 64;
+
+/// The largest request, key included, in bytes. Ours have a few hundred.
+const MESSAGE_MAX: usize = 64 * 1024;
 
 /// Tells the intake what the group gives and takes.
 pub struct GroupContext<M> {
@@ -71,7 +75,10 @@ pub fn consumer<H: Handler>(
     intake: &Arc<Intake<H::Message>>,
     under_way: &Arc<UnderWay>,
 ) -> KafkaResult<BaseConsumer<GroupContext<H::Message>>> {
-    let context = GroupContext { intake: Arc::clone(intake), under_way: Arc::clone(under_way) };
+    let context = GroupContext {
+        intake: Arc::clone(intake),
+        under_way: Arc::clone(under_way),
+    };
     let consumer: BaseConsumer<_> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("client.id", format!("mypay.{member}"))
@@ -117,6 +124,10 @@ pub struct Fetcher<H: Handler> {
     pub runtime: tokio::runtime::Handle,
     /// Turns true when the process stops.
     pub stop: Arc<AtomicBool>,
+    /// Messages that were polled while the partitions were paused, each with
+    /// the generation of its assignment: a rebalance gives partitions that
+    /// nobody has paused yet, and what they bring must not be lost.
+    pub held: VecDeque<(u64, OwnedMessage)>,
 }
 
 impl<H: Handler> Fetcher<H> {
@@ -126,10 +137,16 @@ impl<H: Handler> Fetcher<H> {
             if !self.await_room()? {
                 continue;
             }
+            if let Some((generation, message)) = self.held.pop_front() {
+                self.take(generation, &message)?;
+                continue;
+            }
             let consumer = Arc::clone(&self.consumer);
             match consumer.poll(POLL) {
                 None => {}
-                Some(Ok(message)) => self.take(&message)?,
+                // Rebalances are served by polling, so none comes between the
+                // message and the look at its generation.
+                Some(Ok(message)) => self.take(self.intake.generation(), &message)?,
                 Some(Err(error)) => self.minor(error)?,
             }
         }
@@ -147,7 +164,7 @@ impl<H: Handler> Fetcher<H> {
         }
     }
 
-    fn await_room(&self) -> KafkaResult<bool> {
+    fn await_room(&mut self) -> KafkaResult<bool> {
         let began = Instant::now();
         while !self.intake.wait_for_room(POLL) {
             if self.stop.load(Ordering::Relaxed) {
@@ -161,20 +178,27 @@ impl<H: Handler> Fetcher<H> {
     }
 
     /// Pauses the partitions and polls on until `over`.
-    fn paused(&self, mut over: impl FnMut(&Self) -> bool) -> KafkaResult<()> {
-        let assigned = self.consumer.assignment()?;
-        self.consumer.pause(&assigned)?;
+    fn paused(&mut self, mut over: impl FnMut(&Self) -> bool) -> KafkaResult<()> {
+        let consumer = Arc::clone(&self.consumer);
+        consumer.pause(&consumer.assignment()?)?;
         tracing::warn!("paused: what comes behind is not moving");
         while !over(self) && !self.stop.load(Ordering::Relaxed) {
-            if let Some(Err(error)) = self.consumer.poll(POLL) {
-                self.minor(error)?;
+            match consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) => {
+                    // Of a partition that a rebalance has just given.
+                    self.held
+                        .push_back((self.intake.generation(), message.detach()));
+                    consumer.pause(&consumer.assignment()?)?;
+                }
+                Some(Err(error)) => self.minor(error)?,
             }
         }
         // After a rebalance the list is another; resuming what is ours suffices.
-        self.consumer.resume(&self.consumer.assignment()?)
+        consumer.resume(&consumer.assignment()?)
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> KafkaResult<()> {
+    fn take(&mut self, generation: u64, message: &impl Message) -> KafkaResult<()> {
         let lane = (self.topic(message.topic()), message.partition());
         let payload = message.payload().unwrap_or_default();
         let began = Instant::now();
@@ -199,7 +223,8 @@ impl<H: Handler> Fetcher<H> {
                 }
             }
         };
-        self.intake.push(lane, arrival::<H>(message, decoded));
+        self.intake
+            .push(generation, lane, arrival::<H>(message, decoded));
         Ok(())
     }
 
@@ -217,11 +242,24 @@ impl<H: Handler> Fetcher<H> {
 }
 
 fn arrival<H: Handler>(
-    message: &BorrowedMessage<'_>,
+    message: &impl Message,
     decoded: Result<Option<H::Message>, Poison>,
 ) -> Arrival<H::Message> {
     let offset = message.offset();
-    let dead = |reason, detail| Arrival::Dead { offset, raw: raw(message), why: Why { reason, detail } };
+    let dead = |reason, detail| Arrival::Dead {
+        offset,
+        raw: raw(message),
+        why: Why { reason, detail },
+    };
+    let bytes = message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+    if bytes > MESSAGE_MAX {
+        // Its answer would repeat its fields, and might fit no topic: an event
+        // that cannot be sent holds up everything behind it.
+        return dead(
+            "too_large",
+            format!("{bytes} bytes; a request has at most {MESSAGE_MAX}"),
+        );
+    }
     let decoded = match decoded {
         Ok(Some(decoded)) => decoded,
         Ok(None) => return Arrival::Foreign { offset },
@@ -229,18 +267,30 @@ fn arrival<H: Handler>(
     };
     let identity = H::identity(&decoded);
     let (id, unclaimable) = match identity::parse(identity.message_id) {
+        Ok(id) if id.get_version_num() == 8 && !H::follows(&decoded) => {
+            return dead(
+                "bad_message_id",
+                format!("message_id {id} is of version 8, which are ours to give; use version 7"),
+            );
+        }
         Ok(id) => (id, None),
         Err(BadId::NoTime) => (uuid::Uuid::nil(), Some(Reason::IdWithoutTime)),
         Err(BadId::NotUuid) => {
             let shown: String = identity.message_id.chars().take(64).collect();
-            return dead("bad_message_id", format!("message_id '{shown}' is no UUID; a UUID version 7 is needed"));
+            return dead(
+                "bad_message_id",
+                format!("message_id '{shown}' is no UUID; a UUID version 7 is needed"),
+            );
         }
     };
     let correlation_id = identity.correlation_id;
     if correlation_id.len() > CORRELATION_ID_MAX || correlation_id.contains(char::is_control) {
         return dead(
             "bad_correlation_id",
-            format!("correlation_id has {} bytes or a control character; a UUID is meant", correlation_id.len()),
+            format!(
+                "correlation_id has {} bytes or a control character; a UUID is meant",
+                correlation_id.len()
+            ),
         );
     }
     let content_hash = identity.content_hash;
@@ -260,15 +310,20 @@ fn arrival<H: Handler>(
     }
 }
 
-fn raw(message: &BorrowedMessage<'_>) -> Raw {
+fn raw(message: &impl Message) -> Raw {
     Raw {
         key: message.key().map(Into::into),
         payload: message.payload().unwrap_or_default().into(),
-        headers: message.headers().map(|headers| headers.detach()),
+        headers: message.headers().map(|headers| {
+            headers.iter().fold(
+                OwnedHeaders::new_with_capacity(headers.count()),
+                OwnedHeaders::insert,
+            )
+        }),
     }
 }
 
-fn created_at(message: &BorrowedMessage<'_>) -> DateTime<Utc> {
+fn created_at(message: &impl Message) -> DateTime<Utc> {
     message
         .timestamp()
         .to_millis()
@@ -276,17 +331,20 @@ fn created_at(message: &BorrowedMessage<'_>) -> DateTime<Utc> {
         .unwrap_or_default()
 }
 
-fn traceparent(message: &BorrowedMessage<'_>) -> Option<String> {
+fn traceparent(message: &impl Message) -> Option<String> {
     let headers = message.headers()?;
     headers
         .iter()
         .find(|header| header.key == "traceparent")
         .and_then(|header| String::from_utf8(header.value?.to_vec()).ok())
-        // W3C: version, trace id, parent id and flags, 55 characters.
-        .filter(|value| value.len() == 55)
+        .and_then(|value| mypay_schemas::trace::traceparent(&value))
 }
 
 /// The name of a lane, for those outside.
 pub fn lane_name(consumer: &'static str, key: LaneKey) -> mypay_idempotency::lane::Lane {
-    mypay_idempotency::lane::Lane { consumer, topic: key.0.to_string(), partition: key.1 }
+    mypay_idempotency::lane::Lane {
+        consumer,
+        topic: key.0.to_string(),
+        partition: key.1,
+    }
 }

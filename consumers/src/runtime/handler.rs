@@ -1,5 +1,7 @@
 //! What a flow says about its messages.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
@@ -7,7 +9,7 @@ use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::EncodersError;
 use mypay_schemas::{ContentHash, Flow};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Headers, OwnedHeaders};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -43,6 +45,30 @@ pub struct Raw {
     pub headers: Option<OwnedHeaders>,
 }
 
+impl Raw {
+    /// How much memory it holds, headers included.
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().flat_map(Headers::iter);
+        self.payload.len()
+            + self.key.as_ref().map_or(0, |key| key.len())
+            + headers
+                .map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len))
+                .sum::<usize>()
+    }
+}
+
+/// What a flow makes of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It is handled, with this outcome: claimed, and answered.
+    Handled(Outcome),
+    /// It is none of ours to answer, and leaves no trace: claiming its id would
+    /// let whoever forged it keep the real message out.
+    Ignored,
+    /// It can never work, and is not claimed, for the same reason.
+    Dead(&'static str),
+}
+
 /// What identifies a message.
 pub struct Identity<'a> {
     /// As the client wrote it.
@@ -68,6 +94,8 @@ pub trait Handler: Send + Sync + 'static {
     const OTHER_TOPICS: &'static [&'static str] = &[];
     /// How many messages are decided in one commit at the most.
     const BATCH: usize = 2_000;
+    /// How long a commit may take before its connection is given up.
+    const PATIENCE: Duration = Duration::from_secs(90);
 
     /// Reads a message; `None` where the decoder must first fetch its schema.
     /// `Ok(None)`: the message does not concern this flow.
@@ -83,6 +111,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// What must be handled in order shares a key.
     fn key(message: &Self::Message) -> &str;
+
+    /// Whether a message follows from an earlier one of ours, as a bank's answer
+    /// does. Only such a message may have an id that we derive (version 8), so
+    /// that nobody can take the id of one that is to come; and it must not be
+    /// turned away for its age, since a bank may take weeks.
+    fn follows(message: &Self::Message) -> bool;
 
     /// Whether a message must be the last of its batch: what comes after it
     /// sees what it wrote.
@@ -106,7 +140,7 @@ pub trait Handler: Send + Sync + 'static {
         state: &mut Self::State,
         arrived: &Arrived<Self::Message>,
         at: DateTime<Utc>,
-    ) -> Outcome;
+    ) -> Verdict;
 
     /// Writes what the decisions changed.
     fn write(

@@ -18,6 +18,9 @@ use super::recent::Recent;
 
 /// How many messages may wait for the database.
 const CAPACITY: usize = 24_000;
+/// How many bytes they may have: messages of a megabyte are few, but a thousand
+/// of them would be a gigabyte.
+const CAPACITY_BYTES: usize = 32 * 1024 * 1024;
 
 /// One assignment of partitions by the group.
 ///
@@ -26,7 +29,7 @@ const CAPACITY: usize = 24_000;
 /// refuses the generation. So they are never sent with any other.
 pub struct Assignment {
     /// Proves to the broker which generation this is.
-    pub group: ConsumerGroupMetadata,
+    pub group: Arc<ConsumerGroupMetadata>,
     alive: AtomicBool,
 }
 
@@ -34,6 +37,11 @@ impl Assignment {
     /// Whether the partitions are still ours.
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Acquire)
+    }
+
+    /// Ends it: nothing more of it is sent.
+    pub fn end(&self) {
+        self.alive.store(false, Ordering::Release);
     }
 }
 
@@ -72,6 +80,14 @@ impl<M> Arrival<M> {
             Arrival::Dead { offset, .. } | Arrival::Foreign { offset } => *offset,
         }
     }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Arrival::Request(arrived) | Arrival::Unclaimable { arrived, .. } => arrived.raw.bytes(),
+            Arrival::Dead { raw, .. } => raw.bytes(),
+            Arrival::Foreign { .. } => 0,
+        }
+    }
 }
 
 /// A lane's name within the consumer.
@@ -106,9 +122,17 @@ struct LaneQueue<M> {
 
 struct State<M> {
     assignment: Option<Arc<Assignment>>,
+    generation: u64,
     lanes: HashMap<LaneKey, LaneQueue<M>>,
     queued: usize,
+    bytes: usize,
     closed: bool,
+}
+
+impl<M> State<M> {
+    fn is_full(&self) -> bool {
+        self.queued >= CAPACITY || self.bytes >= CAPACITY_BYTES
+    }
 }
 
 /// The queues of all lanes.
@@ -123,8 +147,10 @@ impl<M> Default for Intake<M> {
         Self {
             state: Mutex::new(State {
                 assignment: None,
+                generation: 0,
                 lanes: HashMap::new(),
                 queued: 0,
+                bytes: 0,
                 closed: false,
             }),
             ready: Notify::new(),
@@ -135,14 +161,20 @@ impl<M> Default for Intake<M> {
 
 impl<M> Intake<M> {
     fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Begins a new assignment; what was queued under the old one is dropped.
     pub fn assign(&self, group: ConsumerGroupMetadata) {
         self.revoke();
         let mut state = self.lock();
-        state.assignment = Some(Arc::new(Assignment { group, alive: AtomicBool::new(true) }));
+        let group = Arc::new(group);
+        state.assignment = Some(Arc::new(Assignment {
+            group,
+            alive: AtomicBool::new(true),
+        }));
     }
 
     /// Ends the assignment: nothing that was fetched under it takes effect
@@ -152,18 +184,31 @@ impl<M> Intake<M> {
         if let Some(assignment) = state.assignment.take() {
             assignment.alive.store(false, Ordering::Release);
         }
+        state.generation += 1;
         state.lanes.clear();
         state.queued = 0;
+        state.bytes = 0;
         self.room.notify_all();
     }
 
+    /// Counts the assignments. A message is pushed under the generation that it
+    /// was polled in.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
     /// Puts a message in its lane's queue.
-    pub fn push(&self, lane: LaneKey, arrival: Arrival<M>) {
+    ///
+    /// One that was polled under an earlier assignment is dropped: the new one
+    /// begins at the committed offsets, and fetches it again if it is ours. In
+    /// the new lane it would pass for the first of its assignment, whose offset
+    /// says what is in Kafka.
+    pub fn push(&self, generation: u64, lane: LaneKey, arrival: Arrival<M>) {
         let mut state = self.lock();
-        if state.assignment.is_none() {
+        if state.assignment.is_none() || state.generation != generation {
             return;
         }
-        let offset = arrival.offset();
+        let (offset, bytes) = (arrival.offset(), arrival.bytes());
         let queue = state.lanes.entry(lane).or_insert_with(|| LaneQueue {
             messages: VecDeque::new(),
             busy: false,
@@ -175,6 +220,7 @@ impl<M> Intake<M> {
         queue.messages.push_back(arrival);
         let ring = !queue.busy && queue.messages.len() == 1;
         state.queued += 1;
+        state.bytes += bytes;
         drop(state);
         if ring {
             self.ready.notify_one();
@@ -186,11 +232,9 @@ impl<M> Intake<M> {
         let state = self.lock();
         let (state, _) = self
             .room
-            .wait_timeout_while(state, patience, |state| {
-                state.queued >= CAPACITY && !state.closed
-            })
+            .wait_timeout_while(state, patience, |state| state.is_full() && !state.closed)
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        state.queued < CAPACITY
+        !state.is_full()
     }
 
     /// The next batch: of the idle lane with most waiting. `None` when closed.
@@ -203,7 +247,11 @@ impl<M> Intake<M> {
                     return None;
                 }
                 if let Some(work) = take_fullest(&mut state, at_most) {
-                    if state.lanes.values().any(|lane| !lane.busy && !lane.messages.is_empty()) {
+                    if state
+                        .lanes
+                        .values()
+                        .any(|lane| !lane.busy && !lane.messages.is_empty())
+                    {
                         self.ready.notify_one();
                     }
                     self.room.notify_all();
@@ -233,6 +281,16 @@ impl<M> Intake<M> {
                 self.ready.notify_one();
             }
         }
+    }
+
+    /// Whether a batch belongs to the assignment that the group counts on.
+    pub fn is_current(&self, work: &Work<M>) -> bool {
+        let state = self.lock();
+        !state.closed
+            && state
+                .assignment
+                .as_ref()
+                .is_some_and(|assignment| Arc::ptr_eq(assignment, &work.assignment))
     }
 
     /// The lanes with their epochs and what is in Kafka of each.
@@ -275,5 +333,6 @@ fn take_fullest<M>(state: &mut State<M>, at_most: usize) -> Option<Work<M>> {
         emitted: Arc::clone(&queue.emitted),
     };
     state.queued -= count;
+    state.bytes -= work.messages.iter().map(Arrival::bytes).sum::<usize>();
     Some(work)
 }

@@ -1,5 +1,6 @@
 //! The three stages of a flow's consumer, put together.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -68,7 +69,11 @@ pub struct Pipeline<H: Handler> {
 impl<H: Handler> Pipeline<H> {
     /// A consumer for a flow.
     pub fn new(handler: H, pool: PgPool, settings: Settings) -> Self {
-        Self { handler: Arc::new(handler), pool, settings }
+        Self {
+            handler: Arc::new(handler),
+            pool,
+            settings,
+        }
     }
 
     /// Consumes until `stop` turns true.
@@ -120,13 +125,14 @@ impl<H: Handler> Pipeline<H> {
             consumer: Arc::clone(&consumer),
             under_way: Arc::clone(&under_way),
         };
-        let emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
+        let mut emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
         let fetcher = Fetcher::<H> {
             consumer,
             intake: Arc::clone(&intake),
             decoder: Decoder::new(&self.settings.registry_url),
             runtime: tokio::runtime::Handle::current(),
             stop: Arc::clone(&stopping),
+            held: VecDeque::new(),
         };
         let mut fetching = tokio::task::spawn_blocking(move || fetcher.run());
         let mut workers = tokio::task::JoinSet::new();
@@ -154,12 +160,19 @@ impl<H: Handler> Pipeline<H> {
             _ = workers.join_next() => Err(PipelineError::Stage("database")),
         };
         stopping.store(true, Ordering::Relaxed);
+        if ended.is_err() {
+            // What is still queued belongs to whoever comes next.
+            intake.revoke();
+        }
         intake.close();
         upkeep.abort();
         // What is in the database's hands is finished and sent; a database that
         // does not answer is not waited for: the next process takes over.
         let finishing = async { while workers.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_PATIENCE, finishing).await.is_err() {
+        if tokio::time::timeout(STOP_PATIENCE, finishing)
+            .await
+            .is_err()
+        {
             intake.revoke();
             while workers.join_next().await.is_some() {}
         }
@@ -167,14 +180,33 @@ impl<H: Handler> Pipeline<H> {
             Some(fetched) => fetched,
             None => fetching.await,
         };
-        // The emitter ends when the last worker has dropped its sender.
-        let _ = emitting.await;
+        // The emitter ends when the last worker has dropped its sender and all
+        // is sent. A consumer that Kafka has put out can commit nothing, and a
+        // Kafka that is away is not waited for: what was not sent is made again
+        // by whoever has the partitions next.
+        if ended.is_err()
+            || tokio::time::timeout(STOP_PATIENCE, &mut emitting)
+                .await
+                .is_err()
+        {
+            intake.revoke();
+            // With Kafka away it ends when nothing of the assignment is left to send.
+            let mut emitting = emitting;
+            if tokio::time::timeout(STOP_PATIENCE, &mut emitting)
+                .await
+                .is_err()
+            {
+                intake.revoke();
+                let _ = emitting.await;
+            }
+        }
         intake.revoke();
+        // Under the same name, the next session ends what this one left open.
+        if !*slot.lost().borrow() {
+            slot.give_back().await?;
+        }
         if let Ok(Err(error)) = fetched {
             return Err(error.into());
-        }
-        if ended.is_ok() {
-            slot.give_back().await?;
         }
         ended
     }
@@ -190,8 +222,15 @@ struct Worker<H: Handler> {
 
 async fn work<H: Handler>(worker: Worker<H>) {
     while let Some(mut work) = worker.intake.take(H::BATCH).await {
-        let events = worker.handle(&mut work).await;
-        if let (Some(events), Some(last)) = (events, work.messages.last()) {
+        let Some(events) = worker.handle(&mut work).await else {
+            if worker.intake.is_current(&work) {
+                // Fenced off while the group still counts on us: the session
+                // ends, and the next one raises the epoch again.
+                return;
+            }
+            continue;
+        };
+        if let Some(last) = work.messages.last() {
             let emission = Emission {
                 assignment: Arc::clone(&work.assignment),
                 lane: work.lane,
@@ -211,7 +250,11 @@ impl<H: Handler> Worker<H> {
     /// Handles a batch, however long the database is away; `None` where the
     /// partition is no longer ours.
     async fn handle(&self, work: &mut Work<H::Message>) -> Option<Vec<Event>> {
-        if work.messages.iter().all(|message| matches!(message, Arrival::Foreign { .. })) {
+        if work
+            .messages
+            .iter()
+            .all(|message| matches!(message, Arrival::Foreign { .. }))
+        {
             return Some(Vec::new());
         }
         let lane = fetch::lane_name(H::FLOW.name(), work.lane);
@@ -231,14 +274,24 @@ impl<H: Handler> Worker<H> {
                 epoch,
                 emitted: work.emitted.load(Ordering::Acquire),
             };
-            match self.attempt(&fence, part, work, mode).await? {
+            match self.attempt(&fence, part, work, mode.clone()).await? {
                 Ok(made) => {
                     events.extend(made);
                     batch::remember(&mut work.recent, &work.messages[range]);
                 }
+                // Not even its dead letter can be written; something else is
+                // wrong, and a loop without a pause would not mend it.
+                Err(defect) if mode.defect.is_some() => {
+                    tracing::error!(flow = %H::FLOW, ?lane, offset = part[0].offset(), defect, "a dead letter cannot be written; trying again");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    parts.push((range, mode));
+                }
                 Err(defect) if range.len() == 1 => {
                     tracing::error!(flow = %H::FLOW, ?lane, offset = part[0].offset(), defect, "beyond our code: a dead letter, and its key is parked");
-                    let mode = Mode { defect: Some(defect), ..Mode::default() };
+                    let mode = Mode {
+                        defect: Some(defect),
+                        ..Mode::default()
+                    };
                     parts.push((range, mode));
                 }
                 Err(_) => {
@@ -262,7 +315,7 @@ impl<H: Handler> Worker<H> {
         let mut delays = patience();
         let mut agains = 0;
         while work.assignment.is_alive() {
-            let attempted = batch::attempt(
+            let attempt = batch::attempt(
                 &*self.handler,
                 &self.pool,
                 &self.horizon,
@@ -270,12 +323,20 @@ impl<H: Handler> Worker<H> {
                 part,
                 &work.recent,
                 &mode,
-            )
-            .await;
+            );
+            // A commit whose answer was lost is found out by the next attempt:
+            // its rows are done, at these very offsets.
+            let attempted = tokio::time::timeout(H::PATIENCE, attempt)
+                .await
+                .unwrap_or(Err(AttemptError::TimedOut(H::PATIENCE)));
             match attempted {
                 Ok(events) => return Some(Ok(events)),
                 Err(AttemptError::Fenced) => {
-                    tracing::warn!(flow = %H::FLOW, lane = ?fence.lane, "another process has this lane; its batch is dropped");
+                    // Nothing of this assignment may be committed any more, least
+                    // of all a later offset of this lane: the batch would be
+                    // lost. The consumer joins its group anew.
+                    tracing::warn!(flow = %H::FLOW, lane = ?fence.lane, "another process has this lane");
+                    work.assignment.end();
                     return None;
                 }
                 // Each way of trying again is taken once; that one is asked for
@@ -287,7 +348,7 @@ impl<H: Handler> Worker<H> {
                 Err(AttemptError::Again(_)) => {
                     return Some(Err("the batch was to be done again too often".to_string()));
                 }
-                Err(AttemptError::Transient(error)) => {
+                Err(error @ (AttemptError::Transient(_) | AttemptError::TimedOut(_))) => {
                     let delay = delays.next().unwrap_or(Duration::from_secs(5));
                     tracing::warn!(flow = %H::FLOW, lane = ?fence.lane, %error, ?delay, "the lane waits for the database");
                     tokio::time::sleep(delay).await;
@@ -354,7 +415,10 @@ async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Int
             }
             let lane = fetch::lane_name(H::FLOW.name(), key);
             // Only a hint: should it fail, the next second tries again.
-            if lane::note_emitted(&pool, &lane, epoch, emitted).await.is_ok() {
+            if lane::note_emitted(&pool, &lane, epoch, emitted)
+                .await
+                .is_ok()
+            {
                 noted.insert(key, (epoch, emitted));
             }
         }

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::{Accounts, Awaiting, Cut, Part};
+use crate::bank_result;
 use crate::contracts::Contracts;
 
 /// The position in the slips that belongs to an instant, lane by lane.
@@ -39,7 +40,9 @@ pub(super) async fn cut(pool: &PgPool, cut_at: DateTime<Utc>) -> Result<Cut, sql
         let end = if whole {
             next_offset
         } else {
-            first_after(pool, partition, cut_at).await?.unwrap_or(next_offset)
+            first_after(pool, partition, cut_at)
+                .await?
+                .unwrap_or(next_offset)
         };
         cut.push((partition, end));
     }
@@ -83,7 +86,7 @@ pub(super) async fn parts(
     contracts: &Contracts,
 ) -> Result<Vec<Part>, sqlx::Error> {
     // Sums over many slips: here the planner may choose its joins.
-    sqlx::raw_sql("SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on; SET LOCAL plan_cache_mode = auto")
+    sqlx::raw_sql("SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on; SET LOCAL plan_cache_mode = auto; SET LOCAL statement_timeout = '10min'")
         .execute(&mut *connection)
         .await?;
     let rows = sqlx::query(
@@ -115,8 +118,16 @@ pub(super) async fn parts(
                     ON a.member_id = coalesce(s.franchise_id, o.franchise_id)
             ORDER BY 1"#,
     )
-    .bind(cut.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
-    .bind(cut.iter().map(|(_, next_offset)| *next_offset).collect::<Vec<_>>())
+    .bind(
+        cut.iter()
+            .map(|(partition, _)| *partition)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        cut.iter()
+            .map(|(_, next_offset)| *next_offset)
+            .collect::<Vec<_>>(),
+    )
     .bind(franchise_id)
     .bind(Uuid::nil())
     .fetch_all(connection)
@@ -129,7 +140,10 @@ pub(super) async fn parts(
                 Some(bank_code) => match paying_account(&corporate, &bank_code) {
                     Some(from) => Some(Accounts {
                         from: from.clone(),
-                        to: BankAccount { bank_code, account_number: row.try_get(6)? },
+                        to: BankAccount {
+                            bank_code,
+                            account_number: row.try_get(6)?,
+                        },
                         holder_name: row.try_get(7)?,
                     }),
                     None => None,
@@ -158,9 +172,12 @@ pub(super) async fn awaiting(
         return Ok(HashMap::new());
     }
     let rows = sqlx::query(
-        "SELECT p.firmbanking_id, p.payout_id, p.franchise_id, p.net, p.from_bank
+        "SELECT p.firmbanking_id, p.payout_id, p.franchise_id, p.net, p.from_bank,
+                q.processed_status = 'success', q.reason
            FROM unnest($1::uuid[]) AS c(id)
            JOIN settlement.payout p ON p.firmbanking_id = c.id
+           JOIN queue_log q ON q.consumer = 'firmbanking' AND q.message_id = c.id
+                           AND q.status = 'done'
           WHERE p.state = 'AWAITS_BANK'",
     )
     .bind(commands)
@@ -173,6 +190,7 @@ pub(super) async fn awaiting(
                 franchise_id: row.try_get(2)?,
                 amount: row.try_get(3)?,
                 from_bank: row.try_get(4)?,
+                answer: bank_result::answer(row.try_get(5)?, row.try_get(6)?),
             };
             Ok((row.try_get(0)?, awaiting))
         })

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use mypay_decide::settlement::Net;
 use mypay_ledger::WriteError;
+use mypay_schemas::firmbanking::{PURPOSE_SETTLEMENT, id_of_command};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Awaiting, Payout, Run};
-use crate::bank_result;
 
 /// Writes a run: its sums, its payouts, how far it settled, what is owed now.
 pub(super) async fn run(
@@ -40,8 +40,18 @@ pub(super) async fn run(
             SET next_offset = greatest(p.next_offset, EXCLUDED.next_offset)",
     )
     .bind(run.franchise_id.unwrap_or(Uuid::nil()))
-    .bind(run.cut.iter().map(|(partition, _)| *partition).collect::<Vec<_>>())
-    .bind(run.cut.iter().map(|(_, next_offset)| *next_offset).collect::<Vec<_>>())
+    .bind(
+        run.cut
+            .iter()
+            .map(|(partition, _)| *partition)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        run.cut
+            .iter()
+            .map(|(_, next_offset)| *next_offset)
+            .collect::<Vec<_>>(),
+    )
     .execute(&mut *connection)
     .await?;
     payouts(connection, run, at).await?;
@@ -59,14 +69,14 @@ async fn payouts(
     sqlx::query(
         "INSERT INTO settlement.payout
                 (payout_id, franchise_id, slips, gross, commission, owed, net, state, firmbanking_id,
-                 from_bank, to_bank, to_account, run_id, changed_at)
+                 from_bank, to_bank, to_account, run_id, changed_at, holder_name)
          SELECT p.id, p.franchise, p.slips, p.gross, p.commission, p.owed, p.net,
                 CASE WHEN p.command IS NULL THEN 'CARRIED' ELSE 'AWAITS_BANK' END,
-                p.command, p.from_bank, p.to_bank, p.to_account, $12, $13
+                p.command, p.from_bank, p.to_bank, p.to_account, $12, $13, p.holder
            FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                       $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[])
+                       $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[], $14::text[])
                 AS p(id, franchise, slips, gross, commission, owed, net, command, from_bank, to_bank,
-                     to_account)",
+                     to_account, holder)",
     )
     .bind(payouts.iter().map(|payout| payout.payout_id).collect::<Vec<_>>())
     .bind(payouts.iter().map(|payout| payout.found.franchise_id).collect::<Vec<_>>())
@@ -85,7 +95,7 @@ async fn payouts(
     .bind(
         payouts
             .iter()
-            .map(|payout| paid(payout).then(|| bank_result::id_of_command(payout.payout_id)))
+            .map(|payout| paid(payout).then(|| id_of_command(PURPOSE_SETTLEMENT, payout.payout_id)))
             .collect::<Vec<_>>(),
     )
     .bind(payouts.iter().map(|payout| account(payout).map(|it| it.from.bank_code)).collect::<Vec<_>>())
@@ -93,6 +103,7 @@ async fn payouts(
     .bind(payouts.iter().map(|payout| account(payout).map(|it| it.to.account_number)).collect::<Vec<_>>())
     .bind(run.run_id)
     .bind(at)
+    .bind(payouts.iter().map(|payout| account(payout).map(|it| it.holder_name)).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
@@ -108,7 +119,12 @@ async fn owed(connection: &mut PgConnection, payouts: &[Payout]) -> Result<(), s
          SELECT * FROM unnest($1::uuid[], $2::bigint[])
          ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
     )
-    .bind(payouts.iter().map(|payout| payout.found.franchise_id).collect::<Vec<_>>())
+    .bind(
+        payouts
+            .iter()
+            .map(|payout| payout.found.franchise_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(
         payouts
             .iter()
@@ -138,7 +154,12 @@ pub(super) async fn ended(
            FROM unnest($1::uuid[], $2::boolean[]) AS e(id, done)
           WHERE p.payout_id = e.id AND p.state = 'AWAITS_BANK'",
     )
-    .bind(ended.iter().map(|(payout, _)| payout.payout_id).collect::<Vec<_>>())
+    .bind(
+        ended
+            .iter()
+            .map(|(payout, _)| payout.payout_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(ended.iter().map(|(_, done)| *done).collect::<Vec<_>>())
     .bind(at)
     .execute(&mut *connection)
@@ -155,7 +176,12 @@ pub(super) async fn ended(
           GROUP BY r.franchise_id ORDER BY r.franchise_id
          ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
     )
-    .bind(refused.clone().map(|(payout, _)| payout.franchise_id).collect::<Vec<_>>())
+    .bind(
+        refused
+            .clone()
+            .map(|(payout, _)| payout.franchise_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(refused.map(|(payout, _)| payout.amount).collect::<Vec<_>>())
     .execute(connection)
     .await?;

@@ -17,11 +17,19 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> Answered {
     let table = workers.bank.table();
     let Some(bank) = table.bank(&bank_code) else {
         // A contract with a bank whose codes nobody has written down: nothing
-        // can be understood, so nothing is sent.
+        // could be understood, so nothing is sent, and what was is for people.
+        let next = match taken.task {
+            Task::Inquire(..) => Next::Manual,
+            Task::Holder(_) | Task::Send(..) => Next::Refused {
+                reason: "no_contract".to_string(),
+                fee: 0,
+            },
+        };
+        let detail = format!("bank {bank_code} is not in the table of answer codes");
         return Answered {
             taken,
-            next: Next::Manual,
-            detail: format!("bank {bank_code} is not in the table of answer codes"),
+            next,
+            detail,
         };
     };
     let (next, detail) = match &taken.task {
@@ -42,9 +50,16 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> Answered {
             outcome::of_transfer(answer, &taken, bank, workers.inquiry, Utc::now())
         }
         Task::Inquire(business_date, number) => {
-            let answer = workers.bank.inquire(&bank_code, *business_date, *number).await;
+            let answer = workers
+                .bank
+                .inquire(&bank_code, *business_date, *number)
+                .await;
             outcome::of_inquiry(answer, &taken, bank, workers.inquiry, Utc::now())
         }
     };
-    Answered { taken, next, detail }
+    Answered {
+        taken,
+        next,
+        detail,
+    }
 }

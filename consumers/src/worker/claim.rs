@@ -89,7 +89,6 @@ pub(super) async fn take(
 
 struct Due {
     taken: Taken,
-    state: String,
     number: Option<(NaiveDate, u32)>,
 }
 
@@ -139,7 +138,7 @@ async fn due(
                 inquiries: row.try_get(12)?,
                 calls: row.try_get(13)?,
             };
-            Ok(Due { taken, state, number })
+            Ok(Due { taken, number })
         })
         .collect()
 }
@@ -150,7 +149,11 @@ async fn put_off(
     until: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE banking.firmbanking SET due_at = $2 WHERE firmbanking_id = ANY($1)")
-        .bind(due.iter().map(|due| due.taken.firmbanking_id).collect::<Vec<_>>())
+        .bind(
+            due.iter()
+                .map(|due| due.taken.firmbanking_id)
+                .collect::<Vec<_>>(),
+        )
         .bind(until)
         .execute(connection)
         .await?;
@@ -236,7 +239,11 @@ async fn last_number(
 
 fn next_day(date: NaiveDate) -> DateTime<Utc> {
     // Korea has no summer time: midnight is 15:00 UTC of the day before.
-    let midnight = date.succ_opt().unwrap_or(date).and_time(NaiveTime::MIN).and_utc();
+    let midnight = date
+        .succ_opt()
+        .unwrap_or(date)
+        .and_time(NaiveTime::MIN)
+        .and_utc();
     midnight - TimeDelta::hours(9)
 }
 
@@ -271,16 +278,29 @@ async fn lease_all(
                 leased_until = now() + make_interval(secs => $6),
                 sent_at = CASE WHEN t.state = 'sending' THEN $7 ELSE f.sent_at END,
                 calls = f.calls + CASE WHEN t.state = 'sending' THEN 1 ELSE 0 END,
-                inquiries = f.inquiries + CASE WHEN t.state = 'unknown' THEN 1 ELSE 0 END,
+                -- Inquiries of either kind: about a command, or about a holder.
+                inquiries = f.inquiries + CASE WHEN t.state = 'sending' THEN 0 ELSE 1 END,
                 changed_at = $7
            FROM taken t
           WHERE f.firmbanking_id = t.id",
     )
-    .bind(plan.iter().map(|due| due.taken.firmbanking_id).collect::<Vec<_>>())
+    .bind(
+        plan.iter()
+            .map(|due| due.taken.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
     .bind(plan.iter().map(|due| due.taken.fence).collect::<Vec<_>>())
     .bind(plan.iter().map(state).collect::<Vec<_>>())
-    .bind(plan.iter().map(|due| due.number.map(|(date, _)| date)).collect::<Vec<_>>())
-    .bind(plan.iter().map(|due| due.number.map(|(_, number)| number as i32)).collect::<Vec<_>>())
+    .bind(
+        plan.iter()
+            .map(|due| due.number.map(|(date, _)| date))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        plan.iter()
+            .map(|due| due.number.map(|(_, number)| number as i32))
+            .collect::<Vec<_>>(),
+    )
     .bind(lease.as_secs_f64())
     .bind(now)
     .execute(connection)
@@ -293,7 +313,7 @@ async fn lease_all(
                 taken.sent_at = now;
                 taken.calls += 1;
             }
-            if due.state != "pending" {
+            if !matches!(taken.task, Task::Send(..)) {
                 taken.inquiries += 1;
             }
             taken

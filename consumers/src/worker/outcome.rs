@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::classes::Bank;
+use mypay_bank::client::CallFailed;
 use mypay_bank::{Answer, HolderAnswer, Reason};
 
 use super::Inquiry;
@@ -78,13 +79,31 @@ pub(super) fn of_inquiry(
                 let detail = "the bank has no such transaction, and is to be believed".to_string();
                 (Next::Pending { due_at: now }, detail)
             } else {
-                unknown(taken, bank, inquiry, now, "the bank has no such transaction yet".to_string())
+                unknown(
+                    taken,
+                    bank,
+                    inquiry,
+                    now,
+                    "the bank has no such transaction yet".to_string(),
+                )
             }
         }
+        // The bank rests from answering, which says nothing of the command.
+        Answer::Refused { reason, code, .. } if reason.is_passing() => unknown(
+            taken,
+            bank,
+            inquiry,
+            now,
+            format!("the bank rests ({code})"),
+        ),
         // The inquiry was not sent; the command was, before.
-        Answer::NotSent { why } => {
-            unknown(taken, bank, inquiry, now, format!("the inquiry was not sent: {why}"))
-        }
+        Answer::NotSent { why } => unknown(
+            taken,
+            bank,
+            inquiry,
+            now,
+            format!("the inquiry was not sent: {why}"),
+        ),
         other => of_answer(other, taken, bank, inquiry, now),
     }
 }
@@ -97,9 +116,19 @@ fn of_answer(
     now: DateTime<Utc>,
 ) -> (Next, String) {
     match answer {
-        Answer::Done { bank_reference, fee, executed_at } => {
+        Answer::Done {
+            bank_reference,
+            fee,
+            executed_at,
+        } => {
             let detail = format!("done at {executed_at}");
-            (Next::Done { fee, bank_reference }, detail)
+            (
+                Next::Done {
+                    fee,
+                    bank_reference,
+                },
+                detail,
+            )
         }
         Answer::Refused { reason, code, .. } if reason.is_passing() => {
             // Refused for the hour, not for what it is; kept by nobody.
@@ -109,21 +138,38 @@ fn of_answer(
         // The bank knows our number with other content, or cannot read us: what
         // stands under that number may have moved money. Nobody is refunded.
         Answer::Refused { reason, code, .. }
-            if matches!(reason, Reason::NumberUsedWithOtherContent | Reason::FormatError) =>
+            if matches!(
+                reason,
+                Reason::NumberUsedWithOtherContent | Reason::FormatError
+            ) =>
         {
             (Next::Manual, format!("{} ({code})", reason.as_str()))
         }
         Answer::Refused { reason, code, fee } => {
             let reason = reason.as_str().to_string();
-            (Next::Refused { reason: reason.clone(), fee }, format!("{reason} ({code})"))
+            (
+                Next::Refused {
+                    reason: reason.clone(),
+                    fee,
+                },
+                format!("{reason} ({code})"),
+            )
         }
-        Answer::InProgress => {
-            unknown(taken, bank, inquiry, now, "the bank has it in progress".to_string())
-        }
+        Answer::InProgress => unknown(
+            taken,
+            bank,
+            inquiry,
+            now,
+            "the bank has it in progress".to_string(),
+        ),
         Answer::Unknown { why } => unknown(taken, bank, inquiry, now, why.to_string()),
-        Answer::NotFound | Answer::NotSent { .. } => {
-            unknown(taken, bank, inquiry, now, "an answer out of place".to_string())
-        }
+        Answer::NotFound | Answer::NotSent { .. } => unknown(
+            taken,
+            bank,
+            inquiry,
+            now,
+            "an answer out of place".to_string(),
+        ),
     }
 }
 
@@ -136,10 +182,22 @@ fn unknown(
     detail: String,
 ) -> (Next, String) {
     if now - taken.sent_at >= delta(bank.inquiry_lapse) {
-        return (Next::Manual, format!("the right to inquire has lapsed; {detail}"));
+        return (
+            Next::Manual,
+            format!("the right to inquire has lapsed; {detail}"),
+        );
     }
-    let pause = backoff(delta(inquiry.first), delta(inquiry.longest), taken.inquiries);
-    (Next::Unknown { due_at: now + pause }, detail)
+    let pause = backoff(
+        delta(inquiry.first),
+        delta(inquiry.longest),
+        taken.inquiries,
+    );
+    (
+        Next::Unknown {
+            due_at: now + pause,
+        },
+        detail,
+    )
 }
 
 /// What the answer to a holder inquiry makes of the command.
@@ -149,31 +207,49 @@ pub(super) fn of_holder(
     taken: &Taken,
     now: DateTime<Utc>,
 ) -> (Next, String) {
-    let refused = |reason: &str| Next::Refused { reason: reason.to_string(), fee: 0 };
+    let refused = |reason: &str| Next::Refused {
+        reason: reason.to_string(),
+        fee: 0,
+    };
     match answer {
-        HolderAnswer::Open { holder_name } if same_name(&holder_name, named) => {
-            (Next::HolderChecked, "the holder is the one named".to_string())
-        }
+        HolderAnswer::Open { holder_name } if same_name(&holder_name, named) => (
+            Next::HolderChecked,
+            "the holder is the one named".to_string(),
+        ),
         // The bank's name is another person's; it is kept out of the history.
-        HolderAnswer::Open { .. } => {
-            (refused("holder_mismatch"), "the holder is another".to_string())
-        }
-        HolderAnswer::Closed { .. } => {
-            (refused("account_closed"), "the account is closed".to_string())
-        }
-        HolderAnswer::NoSuchAccount => {
-            (refused("no_such_account"), "there is no such account".to_string())
-        }
+        HolderAnswer::Open { .. } => (
+            refused("holder_mismatch"),
+            "the holder is another".to_string(),
+        ),
+        HolderAnswer::Closed { .. } => (
+            refused("account_closed"),
+            "the account is closed".to_string(),
+        ),
+        HolderAnswer::NoSuchAccount => (
+            refused("no_such_account"),
+            "there is no such account".to_string(),
+        ),
+        // A bank that nobody knows: it can never be asked, and nothing has left.
+        HolderAnswer::Unavailable {
+            why: CallFailed::NotSent(why),
+        } if !why.is_passing() => (refused("no_contract"), format!("the holder inquiry: {why}")),
         HolderAnswer::Unavailable { why } => {
-            let due_at = now + backoff(SOON, TimeDelta::seconds(30), taken.calls);
-            (Next::Pending { due_at }, format!("the holder inquiry: {why}"))
+            let due_at = now + backoff(SOON, TimeDelta::seconds(60), taken.inquiries);
+            (
+                Next::Pending { due_at },
+                format!("the holder inquiry: {why}"),
+            )
         }
     }
 }
 
 /// Names are compared without blanks: banks pad and people space them.
 fn same_name(ours: &str, theirs: &str) -> bool {
-    let letters = |name: &str| name.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    let letters = |name: &str| {
+        name.chars()
+            .filter(|c| !c.is_whitespace())
+            .collect::<String>()
+    };
     letters(ours) == letters(theirs)
 }
 

@@ -9,10 +9,10 @@ use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_schemas::Flow;
 use mypay_schemas::encoders::EncodersError;
 use mypay_schemas::firmbanking::FirmbankingResult;
 use mypay_schemas::identity::derive;
-use mypay_schemas::Flow;
 use sqlx::{PgConnection, PgPool, Row};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -77,6 +77,8 @@ struct Recorder {
 /// A command whose state was changed, as the table has it.
 struct Changed {
     firmbanking_id: Uuid,
+    /// The lease of the answer that was written.
+    fence: i64,
     origin_id: Option<Uuid>,
     correlation_id: String,
     purpose: String,
@@ -126,8 +128,9 @@ impl Recorder {
     }
 
     async fn record(&self, answers: &[Answered]) -> Result<(), RecordError> {
-        let at = chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
-            .unwrap_or_else(|_| Utc::now());
+        let at =
+            chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
+                .unwrap_or_else(|_| Utc::now());
         let mut transaction = self.pool.begin().await?;
         let changed = change(&mut transaction, answers, at).await?;
         let mut book = Book::new(korean_day(at), []);
@@ -135,7 +138,11 @@ impl Recorder {
         let mut finished = Vec::new();
         for changed in &changed {
             let Some(answered) =
-                answers.iter().find(|answered| answered.taken.firmbanking_id == changed.firmbanking_id)
+                // Two answers to one command may be here, of two leases.
+                answers.iter().find(|answered| {
+                    answered.taken.firmbanking_id == changed.firmbanking_id
+                        && answered.taken.fence == changed.fence
+                })
             else {
                 continue;
             };
@@ -195,7 +202,10 @@ impl Recorder {
         let topic = Flow::Firmbanking.result_topic();
         // Keyed by the request that asked, so that its consumer sees the
         // answers to one request in order.
-        let key = changed.origin_id.unwrap_or(changed.firmbanking_id).to_string();
+        let key = changed
+            .origin_id
+            .unwrap_or(changed.firmbanking_id)
+            .to_string();
         Ok(Event {
             topic,
             key: key.into_bytes(),
@@ -247,7 +257,7 @@ async fn change(
                        (SELECT c.bank_code FROM banking.contract c
                          WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
                            AS to_ours,
-                       a.state, a.detail
+                       f.fence, a.state, a.detail
          ), history AS (
              INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
              SELECT firmbanking_id, $10, state, detail FROM changed
@@ -301,6 +311,7 @@ async fn change(
                 number: row.try_get(7)?,
                 traceparent: row.try_get(8)?,
                 to_ours: row.try_get(9)?,
+                fence: row.try_get(10)?,
             })
         })
         .collect()
@@ -316,7 +327,13 @@ fn post(book: &mut Book, changed: &Changed, fee: i64) {
             None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
         };
         let entry_id = derive(changed.firmbanking_id, "transfer");
-        book.post((entry_id, 0), EntryKind::Transfer, receiver, cash, changed.amount);
+        book.post(
+            (entry_id, 0),
+            EntryKind::Transfer,
+            receiver,
+            cash,
+            changed.amount,
+        );
     }
 }
 

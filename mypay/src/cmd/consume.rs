@@ -67,8 +67,12 @@ impl Args {
         let limits = Limits::default();
         let mut tasks = JoinSet::new();
         for flow in flows {
-            let (pool, settings, encoders, stop) =
-                (pool.clone(), settings.clone(), Arc::clone(&encoders), stop.clone());
+            let (pool, settings, encoders, stop) = (
+                pool.clone(),
+                settings.clone(),
+                Arc::clone(&encoders),
+                stop.clone(),
+            );
             match flow {
                 Flow::Recharge => {
                     let handler = Recharge { encoders, limits };
@@ -83,11 +87,17 @@ impl Args {
                     tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
                 }
                 Flow::Settlement => {
-                    let handler = Settlement { encoders, limits, pool: pool.clone() };
+                    let handler = Settlement {
+                        encoders,
+                        limits,
+                        pool: pool.clone(),
+                    };
                     tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
                 }
                 Flow::Firmbanking => {
-                    let handler = Firmbanking { encoders: Arc::clone(&encoders) };
+                    let handler = Firmbanking {
+                        encoders: Arc::clone(&encoders),
+                    };
                     tasks.spawn(Pipeline::new(handler, pool.clone(), settings).run(stop.clone()));
                     let bank = self.bank(&endpoints)?;
                     let inquiry = Inquiry {
@@ -110,7 +120,10 @@ impl Args {
             Some(path) => ClassTable::from_path(path)?,
             None => ClassTable::embedded(),
         };
-        let settling = self.bank_settling.map(Duration::try_from_secs_f64).transpose()?;
+        let settling = self
+            .bank_settling
+            .map(Duration::try_from_secs_f64)
+            .transpose()?;
         // A window of no length never rests.
         let awake: RestWindow = "00:00-00:00".parse()?;
         let rests = self.bank_rest == "on";
@@ -149,6 +162,11 @@ async fn work(
         let bell = Arc::new(Notify::new());
         let relay = Relay::new(pool.clone(), &bootstrap, &slot.name(), Arc::clone(&bell));
         let relay = tokio::spawn(relay.run());
+        let adopting = tokio::spawn(mypay_producers::adopt::run(
+            pool.clone(),
+            bootstrap.clone(),
+            slot.name(),
+        ));
         let (end, mut ended) = watch::channel(false);
         let workers = Workers {
             pool: pool.clone(),
@@ -168,17 +186,36 @@ async fn work(
         end.send_replace(true);
         ended.mark_unchanged();
         if !working.is_finished()
-            && tokio::time::timeout(Duration::from_secs(10), &mut working).await.is_err()
+            && tokio::time::timeout(Duration::from_secs(10), &mut working)
+                .await
+                .is_err()
         {
             // The leases run out, and inquiries find out.
             working.abort();
         }
+        until_sent(&pool, &slot.name()).await;
         relay.abort();
+        adopting.abort();
         if *stop.borrow()
             && let Err(error) = slot.give_back().await
         {
             tracing::warn!(%error, "the bank workers' slot was not given back");
         }
+    }
+}
+
+/// Waits a moment for the relay to send what the workers wrote last. What it
+/// leaves is sent by whoever takes the slot, or adopts its outbox.
+async fn until_sent(pool: &PgPool, writer: &str) {
+    for _ in 0..30 {
+        let left = sqlx::query("SELECT 1 FROM outbox WHERE writer = $1 LIMIT 1")
+            .bind(writer)
+            .fetch_optional(pool)
+            .await;
+        if !matches!(left, Ok(Some(_))) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

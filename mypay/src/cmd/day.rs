@@ -45,6 +45,8 @@ pub(crate) struct Args {
 
 /// How long the last results are waited for, after the last request.
 const LAST_RESULTS: Duration = Duration::from_secs(180);
+/// How long the audit waits for what is still under way at the banks.
+const AUDIT_WAIT: Duration = Duration::from_secs(120);
 
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
@@ -56,13 +58,24 @@ impl Args {
         processes::prepare(&endpoints, &say).await?;
         processes::start(&stack, &endpoints, &say).await?;
         let edge = Edge::new(&endpoints.api_url)?;
-        edge.until_healthy(Duration::from_secs(60)).await.with_context(|| {
-            format!("the edge does not accept; its log is {}", stack.log("edge").display())
-        })?;
-        let bank = processes::dial_bank(&endpoints, self.seed, self.lost_answers).await?;
-        let town = town::found(&edge, &bank, stack.home(), (self.members, self.franchises), &say)
+        edge.until_healthy(Duration::from_secs(60))
             .await
-            .context("founding the town")?;
+            .with_context(|| {
+                format!(
+                    "the edge does not accept; its log is {}",
+                    stack.log("edge").display()
+                )
+            })?;
+        let bank = processes::dial_bank(&endpoints, self.seed, self.lost_answers).await?;
+        let town = town::found(
+            &edge,
+            &bank,
+            stack.home(),
+            (self.members, self.franchises),
+            &say,
+        )
+        .await
+        .context("founding the town")?;
 
         let before = table::Counts::read(&endpoints.database_url).await?;
         let follower = Follower::start(&endpoints)?;
@@ -76,21 +89,26 @@ impl Args {
         sender.send_bad(plan.bad).await?;
         follower.until_quiet("results", LAST_RESULTS).await?;
         say("the evening's settlement");
-        sender.send_all("settlement", vec![plan::settlement()]).await?;
+        sender
+            .send_all("settlement", vec![plan::settlement()])
+            .await?;
         follower.until_quiet("results", LAST_RESULTS).await?;
 
         let after = table::Counts::read(&endpoints.database_url).await?;
         let days = follower.stop();
         let tally = sender.tally();
         say("the audit");
-        let audit = super::audit::compare(&endpoints, Duration::from_secs(120)).await?;
-        let clean = audit.is_clean();
+        let audit = mypay_audit::audit(&super::audit::servers()?, Some(AUDIT_WAIT)).await?;
+        let clean = audit.verdict == mypay_audit::report::Verdict::Clean;
         if json {
-            println!("{}", serde_json::json!({
-                "flows": table::as_json(&days, &tally, &before, &after),
-                "audit": audit,
-                "seconds": began.elapsed().as_secs_f64(),
-            }));
+            println!(
+                "{}",
+                serde_json::json!({
+                    "flows": table::as_json(&days, &tally, &before, &after),
+                    "audit": audit,
+                    "seconds": began.elapsed().as_secs_f64(),
+                })
+            );
         } else {
             println!("\n{}", table::render(&days, &tally, &before, &after));
             super::audit::print(&audit);
@@ -98,7 +116,9 @@ impl Args {
         }
         let unanswered: usize = Flow::ALL.iter().map(|flow| days.unanswered(*flow)).sum();
         if unanswered > 0 {
-            eprintln!("error: {unanswered} requests have no result after {LAST_RESULTS:?}; look at GET /requests/<id> and the consumers' logs");
+            eprintln!(
+                "error: {unanswered} requests have no result after {LAST_RESULTS:?}; look at GET /requests/<id> and the consumers' logs"
+            );
         }
         Ok(ExitCode::from(u8::from(!clean || unanswered > 0)))
     }

@@ -103,7 +103,8 @@ impl Batcher {
     async fn store(&self, batch: &[&Submission]) -> Result<Vec<Answer>, AcceptError> {
         let began = Instant::now();
         loop {
-            let stored = tokio::time::timeout(PATIENCE, store::store(&self.pool, &self.writer, batch));
+            let stored =
+                tokio::time::timeout(PATIENCE, store::store(&self.pool, &self.writer, batch));
             match stored.await {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(error)) if is_transient(&error) => {

@@ -11,7 +11,7 @@ use crate::request::Refusal;
 /// A request's id: a UUID version 7 from a time that is remembered.
 pub fn message_id(written: &str, horizon: &Horizon, now: DateTime<Utc>) -> Result<Uuid, Refusal> {
     let id = well_formed(written)?;
-    match horizon.check(id, now) {
+    match horizon.check(id, now, false) {
         Ok(()) => Ok(id),
         Err(Beyond::Past) => Err(Refusal::of_id(
             Reason::PastHorizon.code(),
@@ -55,19 +55,7 @@ pub fn correlation_id(written: &str) -> Option<Uuid> {
     (written.len() == 36).then(|| Uuid::try_parse(written).ok())?
 }
 
-/// A W3C `traceparent` of version 00, where what the client sent is one.
-pub fn traceparent(written: &str) -> Option<String> {
-    let hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let mut parts = written.split('-');
-    let fits = parts.next() == Some("00")
-        && parts.next().is_some_and(|trace| hex(trace, 32))
-        && parts.next().is_some_and(|span| hex(span, 16))
-        && parts.next().is_some_and(|flags| hex(flags, 2))
-        && parts.next().is_none();
-    fits.then(|| written.to_owned())
-}
+pub use mypay_schemas::trace::traceparent;
 
 #[cfg(test)]
 mod tests {
@@ -78,9 +66,15 @@ mod tests {
         let id = Uuid::now_v7();
         assert_eq!(well_formed(&id.to_string()), Ok(id));
         let reason = |written: &str| well_formed(written).unwrap_err().reason;
-        assert_eq!(reason("4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f"), "id_without_time");
+        assert_eq!(
+            reason("4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f"),
+            "id_without_time"
+        );
         assert_eq!(reason("not-an-id"), "invalid_id");
-        assert_eq!(reason(&identity::derive(id, "firmbanking").to_string()), "id_reserved");
+        assert_eq!(
+            reason(&identity::derive(id, "firmbanking").to_string()),
+            "id_reserved"
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use mypay_idempotency::queue_log::{self, Known, Outcome, Status, Waiting};
 use mypay_idempotency::outbox;
+use mypay_idempotency::queue_log::{self, Known, Outcome, Status, Waiting};
 use mypay_idempotency::transaction::Event;
 use mypay_schemas::Flow;
 use sqlx::{PgConnection, PgPool, Row};
@@ -27,7 +27,10 @@ pub(super) async fn store(
     // What is answered now and what is read back later are the same instant.
     let at = Utc::now().trunc_subsecs(6);
     let mut transaction = pool.begin().await?;
-    let ids: Vec<Uuid> = batch.iter().map(|submission| submission.message_id).collect();
+    let ids: Vec<Uuid> = batch
+        .iter()
+        .map(|submission| submission.message_id)
+        .collect();
     let mut found = find(&mut transaction, ids).await?;
     // The first of an id in the batch; the later ones are its duplicates.
     let mut firsts = HashSet::with_capacity(batch.len());
@@ -114,7 +117,10 @@ async fn find(
         .await?;
     let mut by_consumer: HashMap<String, Vec<Uuid>> = HashMap::new();
     for row in &rows {
-        by_consumer.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+        by_consumer
+            .entry(row.try_get(0)?)
+            .or_default()
+            .push(row.try_get(1)?);
     }
     for flow in Flow::ALL {
         let Some(ids) = by_consumer.get(flow.name()) else {
@@ -143,14 +149,17 @@ fn answers(
             }
             match found.get(&submission.message_id) {
                 Some(Found { flow, known })
-                    if *flow == submission.flow && known.content_hash == submission.content_hash =>
+                    if *flow == submission.flow
+                        && known.content_hash == submission.content_hash =>
                 {
                     Answer::Known(known.clone())
                 }
                 Some(Found { flow, .. }) => Answer::Conflict { flow: *flow },
                 // Its row was purged between the write that met it and the look:
                 // so old an id is refused before it comes here.
-                None => Answer::Conflict { flow: submission.flow },
+                None => Answer::Conflict {
+                    flow: submission.flow,
+                },
             }
         })
         .collect()
@@ -202,8 +211,18 @@ mod tests {
         let answers = answers(&batch, HashMap::new(), HashSet::from([id]), Utc::now());
         assert!(matches!(answers[0], Answer::Accepted { .. }));
         assert!(matches!(&answers[1], Answer::Known(known) if known.status == Status::Waiting));
-        assert!(matches!(answers[2], Answer::Conflict { flow: Flow::Recharge }));
-        assert!(matches!(answers[3], Answer::Conflict { flow: Flow::Recharge }));
+        assert!(matches!(
+            answers[2],
+            Answer::Conflict {
+                flow: Flow::Recharge
+            }
+        ));
+        assert!(matches!(
+            answers[3],
+            Answer::Conflict {
+                flow: Flow::Recharge
+            }
+        ));
     }
 
     #[test]
@@ -211,10 +230,22 @@ mod tests {
         let id = Uuid::now_v7();
         let here = submission(Flow::Payment, id, 1);
         let found = || HashMap::from([(id, just_put(&here, Utc::now()))]);
-        let answer = |submission| answers(&[&submission], found(), HashSet::new(), Utc::now()).remove(0);
-        assert!(matches!(answer(submission(Flow::Payment, id, 1)), Answer::Known(_)));
-        assert!(matches!(answer(submission(Flow::Payment, id, 2)), Answer::Conflict { .. }));
+        let answer =
+            |submission| answers(&[&submission], found(), HashSet::new(), Utc::now()).remove(0);
+        assert!(matches!(
+            answer(submission(Flow::Payment, id, 1)),
+            Answer::Known(_)
+        ));
+        assert!(matches!(
+            answer(submission(Flow::Payment, id, 2)),
+            Answer::Conflict { .. }
+        ));
         let other_flow = answer(submission(Flow::Recharge, id, 1));
-        assert!(matches!(other_flow, Answer::Conflict { flow: Flow::Payment }));
+        assert!(matches!(
+            other_flow,
+            Answer::Conflict {
+                flow: Flow::Payment
+            }
+        ));
     }
 }

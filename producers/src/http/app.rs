@@ -20,6 +20,7 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) kafka_bootstrap: String,
     stage: watch::Receiver<Stage>,
+    brokers: AtomicBool,
     door: OnceLock<Door>,
 }
 
@@ -37,6 +38,7 @@ impl App {
             metrics,
             kafka_bootstrap: edge.settings.kafka_bootstrap.clone(),
             stage,
+            brokers: AtomicBool::new(false),
             door: OnceLock::new(),
         }
     }
@@ -55,16 +57,29 @@ impl App {
 
     pub(crate) fn acceptance(&self) -> Result<&Acceptance, Problem> {
         match (self.door.get(), self.stage()) {
-            (_, Stage::Stopping) => Err(Problem::unavailable("stopping", "the edge is being stopped")),
+            (_, Stage::Stopping) => Err(Problem::unavailable(
+                "stopping",
+                "the edge is being stopped",
+            )),
             (Some(door), _) => Ok(&door.acceptance),
-            (None, _) => Err(Problem::unavailable("starting", "the edge is being started; see /health")),
+            (None, _) => Err(Problem::unavailable(
+                "starting",
+                "the edge is being started; see /health",
+            )),
         }
     }
 
+    /// Whether a broker took a connection, at the last look.
+    pub(crate) fn found_brokers(&self, found: bool) {
+        self.brokers.store(found, Ordering::Relaxed);
+    }
+
     /// Whether what is accepted goes on to Kafka at once.
-    pub(crate) fn relay_healthy(&self) -> bool {
-        self.door
+    pub(crate) fn reaches_kafka(&self) -> bool {
+        let relay = self
+            .door
             .get()
-            .is_some_and(|door| door.relay_healthy.load(Ordering::Relaxed))
+            .is_some_and(|door| door.relay_healthy.load(Ordering::Relaxed));
+        relay && self.brokers.load(Ordering::Relaxed)
     }
 }

@@ -91,7 +91,10 @@ pub(crate) async fn register(
         (status = 404, description = "`unknown_member` or `no_bank_account`", body = ProblemBody),
     )
 )]
-pub(crate) async fn find(State(app): State<Arc<App>>, Id(member_id): Id) -> Result<Json<RegisteredAccount>, Problem> {
+pub(crate) async fn find(
+    State(app): State<Arc<App>>,
+    Id(member_id): Id,
+) -> Result<Json<RegisteredAccount>, Problem> {
     match of(&app.pool, member_id).await? {
         Some(registered) => Ok(Json(registered)),
         None => {
@@ -103,7 +106,10 @@ pub(crate) async fn find(State(app): State<Arc<App>>, Id(member_id): Id) -> Resu
 }
 
 /// A member's registered account, where there is one.
-pub(crate) async fn of(pool: &PgPool, member_id: Uuid) -> Result<Option<RegisteredAccount>, sqlx::Error> {
+pub(crate) async fn of(
+    pool: &PgPool,
+    member_id: Uuid,
+) -> Result<Option<RegisteredAccount>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT member_id, bank_code, account_number, holder_name, registered_at
            FROM banking.registered_account WHERE member_id = $1",
@@ -158,7 +164,10 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
     if in_force {
         Ok(())
     } else {
-        Err(Problem::invalid("no_contract", format!("there is no contract in force with bank {bank_code}")))
+        Err(Problem::invalid(
+            "no_contract",
+            format!("there is no contract in force with bank {bank_code}"),
+        ))
     }
 }
 
@@ -171,13 +180,19 @@ fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
             "holder_mismatch",
             "the account belongs to another holder than the one named",
         )),
-        HolderAnswer::Closed { .. } => Err(Problem::invalid("account_closed", "the account is closed")),
-        HolderAnswer::NoSuchAccount => {
-            Err(Problem::invalid("no_such_account", "the bank has no such account"))
+        HolderAnswer::Closed { .. } => {
+            Err(Problem::invalid("account_closed", "the account is closed"))
         }
+        HolderAnswer::NoSuchAccount => Err(Problem::invalid(
+            "no_such_account",
+            "the bank has no such account",
+        )),
         HolderAnswer::Unavailable { why } => {
             tracing::warn!(%why, "a bank did not say whose an account is");
-            Err(Problem::unavailable("bank_unavailable", "the bank did not say whose the account is: try again"))
+            Err(Problem::unavailable(
+                "bank_unavailable",
+                "the bank did not say whose the account is: try again",
+            ))
         }
     }
 }
@@ -200,7 +215,11 @@ async fn write(pool: &PgPool, registered: &RegisteredAccount) -> Result<(), Prob
     .bind(registered.registered_at)
     .execute(pool)
     .await?;
-    if written.rows_affected() == 1 { Ok(()) } else { Err(closed()) }
+    if written.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(closed())
+    }
 }
 
 #[cfg(test)]
@@ -209,10 +228,14 @@ mod tests {
 
     #[test]
     fn only_the_holder_that_the_bank_names_will_do() {
-        let open = |name: &str| HolderAnswer::Open { holder_name: name.to_owned() };
+        let open = |name: &str| HolderAnswer::Open {
+            holder_name: name.to_owned(),
+        };
         assert!(check_holder(open("김하나 "), "김하나").is_ok());
         assert!(check_holder(open("이두리"), "김하나").is_err());
-        let closed = HolderAnswer::Closed { holder_name: "김하나".to_owned() };
+        let closed = HolderAnswer::Closed {
+            holder_name: "김하나".to_owned(),
+        };
         assert!(check_holder(closed, "김하나").is_err());
         assert!(check_holder(HolderAnswer::NoSuchAccount, "김하나").is_err());
     }

@@ -94,7 +94,11 @@ pub(crate) async fn put(
         (_, None) => {}
     }
     transaction.commit().await?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(contract)))
 }
 
@@ -133,7 +137,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contrac
 impl ContractBody {
     fn check(self, bank_code: String) -> Result<Contract, Problem> {
         if !(0..=FEE_MAX).contains(&self.fee) {
-            return Err(Problem::invalid("invalid_field", format!("fee: whole won from 0 to {FEE_MAX}")));
+            return Err(Problem::invalid(
+                "invalid_field",
+                format!("fee: whole won from 0 to {FEE_MAX}"),
+            ));
         }
         let account = account("corporate_account", &bank_code, &self.corporate_account)?;
         Ok(Contract {
@@ -181,7 +188,13 @@ async fn open(connection: &mut PgConnection, bank_code: &str, won: i64) -> Resul
     let mut book = Book::new(korean_day(now), []);
     let cash = SystemAccount::corporate_cash(bank_code, 0);
     let capital = SystemAccount::new(AccountKind::Capital, bank_owner(bank_code), 0);
-    book.post((opening_entry(bank_code), 0), EntryKind::Opening, cash, capital, won);
+    book.post(
+        (opening_entry(bank_code), 0),
+        EntryKind::Opening,
+        cash,
+        capital,
+        won,
+    );
     match mypay_ledger::write(connection, &book, now, &Limits::default()).await {
         Ok(()) => Ok(()),
         Err(WriteError::Database(error)) => Err(error.into()),
@@ -191,7 +204,11 @@ async fn open(connection: &mut PgConnection, bank_code: &str, won: i64) -> Resul
 }
 
 /// Refuses a capital that is not the one that was posted.
-async fn check_opening(connection: &mut PgConnection, bank_code: &str, won: i64) -> Result<(), Problem> {
+async fn check_opening(
+    connection: &mut PgConnection,
+    bank_code: &str,
+    won: i64,
+) -> Result<(), Problem> {
     let row = sqlx::query("SELECT amount FROM money.posting WHERE entry_id = $1 AND line = 0")
         .bind(opening_entry(bank_code))
         .fetch_optional(connection)
@@ -201,7 +218,9 @@ async fn check_opening(connection: &mut PgConnection, bank_code: &str, won: i64)
         return Ok(());
     }
     let detail = match posted {
-        Some(posted) => format!("opening_capital: {posted} won were posted when the contract was created"),
+        Some(posted) => {
+            format!("opening_capital: {posted} won were posted when the contract was created")
+        }
         None => "opening_capital: can be given only when the contract is created".to_owned(),
     };
     Err(Problem::conflict("opening_capital_is_set", detail))

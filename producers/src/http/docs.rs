@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::routing::get;
 use axum::response::Html;
+use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::openapi::OpenApi;
 
@@ -16,6 +16,9 @@ const PAGE: &str = include_str!("docs.html");
 pub(crate) fn routes(api: OpenApi) -> Router<Arc<App>> {
     let api = Arc::new(api);
     Router::new()
-        .route("/openapi.json", get(move || async move { Json(OpenApi::clone(&api)) }))
+        .route(
+            "/openapi.json",
+            get(move || async move { Json(OpenApi::clone(&api)) }),
+        )
         .route("/docs", get(|| async { Html(PAGE) }))
 }

@@ -1,23 +1,51 @@
 //! What a request carries, with a [`Problem`] where it cannot be read.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::accept;
 
-/// A JSON body.
+/// A JSON object.
 pub(crate) struct Body<T>(pub(crate) T);
+
+/// Serde would also take `["..", 1]` for a struct, the fields in their order:
+/// a field that is added would then give a client's array another meaning.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Map(PhantomData)).map(Self)
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let Json(body) = Json::from_request(request, state).await?;
+        let Json(Object(body)) = Json::from_request(request, state).await?;
         Ok(Self(body))
     }
 }
@@ -56,7 +84,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let Named(written) = Named::from_request_parts(parts, state).await?;
         match Uuid::try_parse(&written) {
             Ok(id) if written.len() == 36 => Ok(Self(id)),
-            _ => Err(Problem::malformed("invalid_id", "the id in the path is not a UUID")),
+            _ => Err(Problem::malformed(
+                "invalid_id",
+                "the id in the path is not a UUID",
+            )),
         }
     }
 }
@@ -74,7 +105,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Headers {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Ok(Self {
             key: key(&parts.headers)?,
-            correlation_id: one(&parts.headers, "x-correlation-id").and_then(accept::correlation_id),
+            correlation_id: one(&parts.headers, "x-correlation-id")
+                .and_then(accept::correlation_id),
             traceparent: one(&parts.headers, "traceparent").and_then(accept::traceparent),
         })
     }

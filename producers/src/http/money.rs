@@ -7,8 +7,8 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use mypay_decide::{AccountKind, EntryKind};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
@@ -78,19 +78,31 @@ pub(crate) struct AreaMoney {
         (status = 404, description = "There is no such member", body = ProblemBody),
     )
 )]
-pub(crate) async fn of_member(State(app): State<Arc<App>>, Id(member_id): Id) -> Result<Json<MemberMoney>, Problem> {
-    let row = sqlx::query("SELECT balance, pending FROM money.account WHERE account_id = $1 AND kind = $2")
-        .bind(member_id)
-        .bind(AccountKind::MemberMoney.number())
-        .fetch_optional(&app.pool)
-        .await?
-        .ok_or_else(unknown)?;
+pub(crate) async fn of_member(
+    State(app): State<Arc<App>>,
+    Id(member_id): Id,
+) -> Result<Json<MemberMoney>, Problem> {
+    let (balance, pending) = balance(&app.pool, member_id).await?;
+    let bank_account = bank_accounts::of(&app.pool, member_id).await?;
     Ok(Json(MemberMoney {
         member_id,
-        balance: row.try_get(0)?,
-        pending: row.try_get(1)?,
-        bank_account: bank_accounts::of(&app.pool, member_id).await?,
+        balance,
+        pending,
+        bank_account,
     }))
+}
+
+/// Balance and pending recharges; an error where there is no such member.
+async fn balance(pool: &PgPool, member_id: Uuid) -> Result<(i64, i64), Problem> {
+    let row = sqlx::query(
+        "SELECT balance, pending FROM money.account WHERE account_id = $1 AND kind = $2",
+    )
+    .bind(member_id)
+    .bind(AccountKind::MemberMoney.number())
+    .fetch_optional(pool)
+    .await?
+    .ok_or_else(unknown)?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 /// A member's movements, the latest requests first.
@@ -139,10 +151,12 @@ pub(crate) async fn history(
         .await?;
     if rows.is_empty() {
         // Nothing moved yet, or nobody whose money could have.
-        of_member(State(app), Id(member_id)).await?;
+        balance(&app.pool, member_id).await?;
     }
     let movements = rows.iter().map(movement).collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(page.page(movements, |movement| format!("{}.{}", movement.entry_id, movement.line))?))
+    Ok(Json(page.page(movements, |movement| {
+        format!("{}.{}", movement.entry_id, movement.line)
+    })?))
 }
 
 /// Which area.
@@ -186,7 +200,10 @@ fn movement(row: &PgRow) -> Result<Movement, sqlx::Error> {
     let went_out: bool = row.try_get(5)?;
     let account = row.try_get::<Option<i16>, _>(6)?.and_then(account_kind);
     let owner: Option<Uuid> = row.try_get(7)?;
-    let is_somebodys = matches!(account, Some(AccountKind::MemberMoney | AccountKind::FranchisePayable));
+    let is_somebodys = matches!(
+        account,
+        Some(AccountKind::MemberMoney | AccountKind::FranchisePayable)
+    );
     Ok(Movement {
         entry_id: row.try_get(0)?,
         line: row.try_get(1)?,
@@ -201,7 +218,9 @@ fn movement(row: &PgRow) -> Result<Movement, sqlx::Error> {
 }
 
 fn account_kind(number: i16) -> Option<AccountKind> {
-    AccountKind::ALL.into_iter().find(|kind| kind.number() == number)
+    AccountKind::ALL
+        .into_iter()
+        .find(|kind| kind.number() == number)
 }
 
 /// The name of a ledger step.

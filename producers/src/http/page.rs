@@ -46,7 +46,11 @@ impl PageQuery {
     }
 
     /// A page of the rows that were read.
-    pub(crate) fn page<T>(&self, mut rows: Vec<T>, cursor: impl Fn(&T) -> String) -> Result<Page<T>, Problem> {
+    pub(crate) fn page<T>(
+        &self,
+        mut rows: Vec<T>,
+        cursor: impl Fn(&T) -> String,
+    ) -> Result<Page<T>, Problem> {
         let limit = usize::from(self.limit()?);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -63,7 +67,10 @@ impl PageQuery {
 }
 
 fn no_cursor() -> Problem {
-    Problem::malformed("invalid_query", "cursor: take `next` of the page before, as it is")
+    Problem::malformed(
+        "invalid_query",
+        "cursor: take `next` of the page before, as it is",
+    )
 }
 
 /// A page of a list.
@@ -80,7 +87,10 @@ mod tests {
     use super::*;
 
     fn query(cursor: Option<&str>, limit: Option<u16>) -> PageQuery {
-        PageQuery { cursor: cursor.map(str::to_owned), limit }
+        PageQuery {
+            cursor: cursor.map(str::to_owned),
+            limit,
+        }
     }
 
     #[test]
@@ -93,7 +103,9 @@ mod tests {
 
     #[test]
     fn the_last_page_says_that_it_is() {
-        let page = query(None, Some(2)).page(vec![1, 2], i32::to_string).unwrap();
+        let page = query(None, Some(2))
+            .page(vec![1, 2], i32::to_string)
+            .unwrap();
         assert_eq!(page.next, None);
     }
 
@@ -105,6 +117,9 @@ mod tests {
         assert!(query(Some("x.1"), None).after_line().is_err());
         let id = Uuid::now_v7();
         let cursor = format!("{id}.3");
-        assert_eq!(query(Some(&cursor), None).after_line().unwrap(), Some((id, 3)));
+        assert_eq!(
+            query(Some(&cursor), None).after_line().unwrap(),
+            Some((id, 3))
+        );
     }
 }

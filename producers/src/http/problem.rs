@@ -43,7 +43,11 @@ pub(crate) struct Reason(pub(crate) &'static str);
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, reason, detail: detail.into() }
+        Self {
+            status,
+            reason,
+            detail: detail.into(),
+        }
     }
 
     /// The request cannot be read.
@@ -93,7 +97,10 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -135,7 +142,10 @@ impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) {
             tracing::warn!(%error, "the database did not answer a request");
-            Self::unavailable("database_unavailable", "the database does not answer: try again")
+            Self::unavailable(
+                "database_unavailable",
+                "the database does not answer: try again",
+            )
         } else {
             Self::defect(&error)
         }
@@ -149,9 +159,11 @@ impl From<JsonRejection> for Problem {
         match rejection {
             JsonRejection::JsonSyntaxError(_) => Self::malformed("malformed_json", detail),
             JsonRejection::JsonDataError(_) => Self::invalid("invalid_body", detail),
-            JsonRejection::MissingJsonContentType(_) => {
-                Self::new(status, "unsupported_media_type", "send Content-Type: application/json")
-            }
+            JsonRejection::MissingJsonContentType(_) => Self::new(
+                status,
+                "unsupported_media_type",
+                "send Content-Type: application/json",
+            ),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::new(status, "body_too_large", "a request has at most 64 KiB")
             }

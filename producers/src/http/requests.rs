@@ -79,19 +79,33 @@ pub(crate) struct Command {
         (status = 404, description = "There is no such request", body = ProblemBody),
     )
 )]
-pub(crate) async fn find(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<RequestState>, Problem> {
+pub(crate) async fn find(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<RequestState>, Problem> {
     let mut state = read(&app.pool, id).await?.ok_or_else(|| {
-        Problem::not_found("unknown_request", "there is no such request, or it is older than what is kept")
+        Problem::not_found(
+            "unknown_request",
+            "there is no such request, or it is older than what is kept",
+        )
     })?;
     state.waits_for = match &*state.status {
         "waiting" => {
-            let held = !app.relay_healthy() && in_outbox(&app.pool, state.created_timestamp).await?;
+            let held =
+                !app.reaches_kafka() && in_outbox(&app.pool, state.created_timestamp).await?;
             let step = if held { "relay" } else { "consumer" };
-            Some(WaitsFor { step, command: None })
+            Some(WaitsFor {
+                step,
+                command: None,
+            })
         }
         "processing" => {
             let command = command(&app.pool, id).await?;
-            let step = if command.is_some() { "bank" } else { "firmbanking" };
+            let step = if command.is_some() {
+                "bank"
+            } else {
+                "firmbanking"
+            };
             Some(WaitsFor { step, command })
         }
         _ => None,

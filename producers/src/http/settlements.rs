@@ -96,7 +96,10 @@ pub(crate) struct Payout {
         (status = 404, description = "There is no such run", body = ProblemBody),
     )
 )]
-pub(crate) async fn find(State(app): State<Arc<App>>, Id(run_id): Id) -> Result<Json<Run>, Problem> {
+pub(crate) async fn find(
+    State(app): State<Arc<App>>,
+    Id(run_id): Id,
+) -> Result<Json<Run>, Problem> {
     let row = sqlx::query(
         "SELECT cut_at, franchise_id, franchises, slips, gross, commission, payouts, net, made_at
            FROM settlement.run WHERE run_id = $1",
@@ -104,7 +107,9 @@ pub(crate) async fn find(State(app): State<Arc<App>>, Id(run_id): Id) -> Result<
     .bind(run_id)
     .fetch_optional(&app.pool)
     .await?
-    .ok_or_else(|| Problem::not_found("unknown_run", "there is no such run, or it is not made yet"))?;
+    .ok_or_else(|| {
+        Problem::not_found("unknown_run", "there is no such run, or it is not made yet")
+    })?;
     Ok(Json(Run {
         run_id,
         cut_at: row.try_get(0)?,

@@ -39,7 +39,11 @@ pub(crate) struct Accepted {
 }
 
 /// Makes a request durable and answers it.
-pub(crate) async fn submit<B: Body>(app: &App, headers: Headers, body: B) -> Result<Response, Problem> {
+pub(crate) async fn submit<B: Body>(
+    app: &App,
+    headers: Headers,
+    body: B,
+) -> Result<Response, Problem> {
     let key = headers.key.ok_or_else(|| {
         Problem::malformed(
             "missing_idempotency_key",
@@ -55,11 +59,16 @@ pub(crate) async fn submit<B: Body>(app: &App, headers: Headers, body: B) -> Res
     let message_id = envelope.message_id;
     let submission = acceptance.prepare(envelope, body)?;
     match acceptance.accept(submission).await? {
-        Answer::Accepted { at } => Ok(answer(StatusCode::ACCEPTED, accepted(B::FLOW, message_id, at))),
+        Answer::Accepted { at } => Ok(answer(
+            StatusCode::ACCEPTED,
+            accepted(B::FLOW, message_id, at),
+        )),
         Answer::Known(known) => Ok(answer(StatusCode::OK, told(B::FLOW, message_id, known))),
         Answer::Conflict { flow } => Err(Problem::conflict(
             "id_conflict",
-            format!("the Idempotency-Key belongs to another request ({flow}): a new request needs a new key"),
+            format!(
+                "the Idempotency-Key belongs to another request ({flow}): a new request needs a new key"
+            ),
         )),
     }
 }

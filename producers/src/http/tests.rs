@@ -32,7 +32,11 @@ fn app() -> axum::Router {
         },
     };
     let (_, stage) = watch::channel(Stage::Registry);
-    router(Arc::new(App::new(&edge, stage, Arc::new(Metrics::default()))))
+    router(Arc::new(App::new(
+        &edge,
+        stage,
+        Arc::new(Metrics::default()),
+    )))
 }
 
 async fn ask(request: Request<Body>) -> Response {
@@ -85,8 +89,17 @@ async fn an_unknown_route_and_a_wrong_method_are_problems() {
 
 #[tokio::test]
 async fn what_is_not_json_is_malformed() {
-    for bad in ["", "{", "[1,", "{\"amount\":1}x", "\u{0}"] {
-        assert_problem(post("/recharges", bad), 400, "malformed_json").await;
+    let member_id = Uuid::now_v7();
+    let trailing = format!(r#"{{"member_id":"{member_id}","amount":1}}x"#);
+    for bad in [
+        "",
+        "{",
+        "{\"amount\":1,}",
+        "{'amount':1}",
+        &trailing,
+        "\u{0}",
+    ] {
+        assert_problem(post("/recharges", bad.to_owned()), 400, "malformed_json").await;
     }
     assert_problem(post("/recharges", vec![0xff, 0xfe]), 400, "malformed_json").await;
 }
@@ -96,7 +109,8 @@ async fn json_of_another_form_is_invalid() {
     let member_id = Uuid::now_v7();
     for bad in [
         json!({}),
-        json!([]),
+        json!([member_id, 1]),
+        json!(null),
         json!({ "member_id": member_id, "amount": "1" }),
         json!({ "member_id": member_id, "amount": 1.5 }),
         json!({ "member_id": member_id, "amount": 9_223_372_036_854_775_808_u64 }),
@@ -129,7 +143,12 @@ async fn a_request_needs_one_key() {
 
 #[tokio::test]
 async fn ids_and_pages_in_the_address_are_checked() {
-    for path in ["/members/42", "/requests/not-an-id", "/members/42/money", "/settlements/x"] {
+    for path in [
+        "/members/42",
+        "/requests/not-an-id",
+        "/members/42/money",
+        "/settlements/x",
+    ] {
         assert_problem(get(path), 400, "invalid_id").await;
     }
     for path in ["/members?limit=x", "/members?limit=70000", "/money"] {
@@ -147,7 +166,10 @@ async fn while_it_starts_the_edge_says_so_and_sends_clients_away() {
     let response = ask(get("/health")).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let health = body(response).await;
-    assert_eq!((&health["status"], &health["accepting"]), (&json!("unavailable"), &json!(false)));
+    assert_eq!(
+        (&health["status"], &health["accepting"]),
+        (&json!("unavailable"), &json!(false))
+    );
 }
 
 #[tokio::test]

@@ -19,7 +19,10 @@ impl Edge {
             .timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(256)
             .build()?;
-        Ok(Self { http, base: api_url.trim_end_matches('/').to_string() })
+        Ok(Self {
+            http,
+            base: api_url.trim_end_matches('/').to_string(),
+        })
     }
 
     /// Waits until the edge accepts requests.
@@ -77,10 +80,18 @@ impl Edge {
 
     /// Puts a resource in its place.
     pub(super) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<()> {
-        let answer = self.http.put(format!("{}{path}", self.base)).json(body).send().await?;
+        let answer = self
+            .http
+            .put(format!("{}{path}", self.base))
+            .json(body)
+            .send()
+            .await?;
         let status = answer.status();
         if !status.is_success() {
-            bail!("PUT {path}: {status}: {}", answer.text().await.unwrap_or_default());
+            bail!(
+                "PUT {path}: {status}: {}",
+                answer.text().await.unwrap_or_default()
+            );
         }
         Ok(())
     }

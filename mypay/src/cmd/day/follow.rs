@@ -41,8 +41,9 @@ impl Default for FlowDay {
             rejected: HashMap::new(),
             others: 0,
             // Three digits up to an hour; beyond it the histogram is clamped.
-            latency: Histogram::new_with_max(3_600_000_000, 3)
-                .unwrap_or_else(|_| Histogram::new(1).unwrap_or_else(|_| unreachable!("one digit fits"))),
+            latency: Histogram::new_with_max(3_600_000_000, 3).unwrap_or_else(|_| {
+                Histogram::new(1).unwrap_or_else(|_| unreachable!("one digit fits"))
+            }),
             first_sent: None,
             last_seen: None,
         }
@@ -73,11 +74,17 @@ impl Watch {
         let now = Instant::now();
         let mut days = self.lock();
         days.awaited.insert(id, (flow, now));
-        days.flows.entry(flow).or_default().first_sent.get_or_insert(now);
+        days.flows
+            .entry(flow)
+            .or_default()
+            .first_sent
+            .get_or_insert(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Days> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -108,7 +115,11 @@ impl Follower {
             stop: Arc::clone(&stop),
         };
         let thread = std::thread::spawn(move || reader.run());
-        Ok(Self { watch, stop, thread })
+        Ok(Self {
+            watch,
+            stop,
+            thread,
+        })
     }
 
     pub(super) fn watch(&self) -> Watch {
@@ -116,7 +127,11 @@ impl Follower {
     }
 
     /// Waits until every request that was sent has its result.
-    pub(super) async fn until_quiet(&self, what: &'static str, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn until_quiet(
+        &self,
+        what: &'static str,
+        patience: Duration,
+    ) -> anyhow::Result<()> {
         let waiting = self.watch.lock().awaited.len();
         let bar = progress_bar(waiting as u64, what);
         let mut best = waiting;
@@ -153,7 +168,11 @@ fn assign_ends(consumer: &BaseConsumer) -> anyhow::Result<()> {
         let metadata = consumer
             .fetch_metadata(Some(topic), patience)
             .with_context(|| format!("looking up {topic}"))?;
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
             let (_, end) = consumer.fetch_watermarks(topic, partition.id(), patience)?;
             assignment.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
         }
@@ -176,12 +195,16 @@ impl Reader {
             match self.consumer.poll(Duration::from_millis(50)) {
                 Some(Ok(message)) => {
                     let payload = message.payload().unwrap_or_default();
-                    let flow = Flow::ALL.into_iter().find(|flow| flow.result_topic() == message.topic());
+                    let flow = Flow::ALL
+                        .into_iter()
+                        .find(|flow| flow.result_topic() == message.topic());
                     let Some(flow) = flow else { continue };
                     let decoder = &mut self.decoder;
                     match self.runtime.block_on(head(decoder, flow, payload)) {
                         Ok(head) => note(&self.watch, flow, head),
-                        Err(error) => tracing::error!(topic = message.topic(), offset = message.offset(), %error, "a result that cannot be read"),
+                        Err(error) => {
+                            tracing::error!(topic = message.topic(), offset = message.offset(), %error, "a result that cannot be read")
+                        }
                     }
                 }
                 Some(Err(error)) => tracing::warn!(%error, "following the results"),
@@ -205,7 +228,11 @@ async fn head(
     macro_rules! read {
         ($record:ty) => {{
             let result: $record = decoder.decode(payload).await?;
-            Head { request_id: result.request_id, status: result.status, reason: result.reason }
+            Head {
+                request_id: result.request_id,
+                status: result.status,
+                reason: result.reason,
+            }
         }};
     }
     Ok(match flow {
@@ -220,7 +247,9 @@ async fn head(
 fn note(watch: &Watch, flow: Flow, head: Head) {
     let now = Instant::now();
     let mut days = watch.lock();
-    let awaited = Uuid::try_parse(&head.request_id).ok().and_then(|id| days.awaited.remove(&id));
+    let awaited = Uuid::try_parse(&head.request_id)
+        .ok()
+        .and_then(|id| days.awaited.remove(&id));
     let day = days.flows.entry(flow).or_default();
     day.last_seen = Some(now);
     match awaited {
@@ -233,7 +262,9 @@ fn note(watch: &Watch, flow: Flow, head: Head) {
     match head.status {
         ResultStatus::Completed => day.completed += 1,
         ResultStatus::Rejected => {
-            *day.rejected.entry(head.reason.unwrap_or_default()).or_default() += 1;
+            *day.rejected
+                .entry(head.reason.unwrap_or_default())
+                .or_default() += 1;
         }
     }
 }

@@ -51,15 +51,24 @@ impl Plan {
     pub(super) fn of_a_day(town: &Town, count: u32, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let recharges = count * 2 / 5;
-        let morning = (0..recharges).map(|_| recharge(town, &mut random)).collect();
+        let morning = (0..recharges)
+            .map(|_| recharge(town, &mut random))
+            .collect();
         let day = (recharges..count)
             .map(|_| {
-                if random.bool() { remittance(town, &mut random) } else { payment(town, &mut random) }
+                if random.bool() {
+                    remittance(town, &mut random)
+                } else {
+                    payment(town, &mut random)
+                }
             })
             .collect();
         let bad = (0..(count / 1_000).clamp(1, 100))
             .flat_map(|number| Flow::ALL.map(|flow| (number, flow)))
-            .map(|(number, flow)| Bad { flow, bytes: bad(number, &mut random) })
+            .map(|(number, flow)| Bad {
+                flow,
+                bytes: bad(number, &mut random),
+            })
             .collect();
         Self { morning, day, bad }
     }
@@ -84,7 +93,11 @@ fn recharge(town: &Town, random: &mut Rng) -> Planned {
         2..5 => (member.member_id.clone(), 2_100_000),
         _ => (member.member_id.clone(), random.i64(2..=30) * 10_000),
     };
-    planned(Flow::Recharge, json!({ "member_id": member_id, "amount": amount }), random)
+    planned(
+        Flow::Recharge,
+        json!({ "member_id": member_id, "amount": amount }),
+        random,
+    )
 }
 
 fn remittance(town: &Town, random: &mut Rng) -> Planned {
@@ -148,14 +161,24 @@ fn planned(flow: Flow, body: Value, random: &mut Rng) -> Planned {
         11..50 => Way::Topic,
         _ => Way::Http,
     };
-    Planned { flow, id: Uuid::now_v7(), body, way }
+    Planned {
+        flow,
+        id: Uuid::now_v7(),
+        body,
+        way,
+    }
 }
 
 fn bad(number: u32, random: &mut Rng) -> Vec<u8> {
     match number % 4 {
         0 => b"{\"this\": \"is JSON, not Avro\"}".to_vec(),
         // A schema id that no registry gave out.
-        1 => [&[0][..], &(0x7fff_0000 + random.u32(0..1_000)).to_be_bytes(), b"datum"].concat(),
+        1 => [
+            &[0][..],
+            &(0x7fff_0000 + random.u32(0..1_000)).to_be_bytes(),
+            b"datum",
+        ]
+        .concat(),
         2 => Vec::new(),
         _ => (0..random.usize(1..200)).map(|_| random.u8(1..)).collect(),
     }

@@ -12,12 +12,20 @@ use mypay_topics::{Cluster, Plan, Profile};
 /// Applies the topics, registers the schemas and brings the tables up to date.
 pub(super) async fn prepare(endpoints: &Endpoints, say: &impl Fn(&str)) -> anyhow::Result<()> {
     let plan = Plan::load(Profile::Local)?;
-    let applied = Cluster::new(&endpoints.kafka_bootstrap)?.apply(&plan).await?;
-    say(&format!("topics: {} planned, {} changed", plan.topics.len(), applied.changed));
+    let applied = Cluster::new(&endpoints.kafka_bootstrap)?
+        .apply(&plan)
+        .await?;
+    say(&format!(
+        "topics: {} planned, {} changed",
+        plan.topics.len(),
+        applied.changed
+    ));
     let registered = mypay_schemas::registry::register_all(&endpoints.registry_url).await?;
     say(&format!("schemas: {} registered", registered.len()));
     let pool = mypay_database::pool(&endpoints.database_url, 1)?;
-    mypay_database::migrate(&pool).await.context("bringing the tables up to date")?;
+    mypay_database::migrate(&pool)
+        .await
+        .context("bringing the tables up to date")?;
     Ok(())
 }
 
@@ -45,15 +53,38 @@ pub(super) async fn start(
             .with_context(|| format!("'{url}' is no URL"))
     };
     let mut programs: Vec<(String, Vec<String>)> = vec![
-        ("bank".into(), vec!["bank".into(), "serve".into(), "--listen".into(), listen(&endpoints.bank_url)?]),
-        ("edge".into(), vec!["serve".into(), "--listen".into(), listen(&endpoints.api_url)?]),
+        (
+            "bank".into(),
+            vec![
+                "bank".into(),
+                "serve".into(),
+                "--listen".into(),
+                listen(&endpoints.bank_url)?,
+            ],
+        ),
+        (
+            "edge".into(),
+            vec![
+                "serve".into(),
+                "--listen".into(),
+                listen(&endpoints.api_url)?,
+            ],
+        ),
     ];
     for flow in Flow::ALL {
-        programs.push((flow.name().into(), vec!["consume".into(), flow.name().into()]));
+        programs.push((
+            flow.name().into(),
+            vec!["consume".into(), flow.name().into()],
+        ));
     }
     for (name, args) in programs {
         if !stack.is_running(&name) {
-            let pid = stack.spawn(&name, &mypay, args, env.iter().map(|(key, value)| (key, value)))?;
+            let pid = stack.spawn(
+                &name,
+                &mypay,
+                args,
+                env.iter().map(|(key, value)| (key, value)),
+            )?;
             say(&format!("{name} runs as process {pid}"));
         }
     }
@@ -67,7 +98,10 @@ pub(super) async fn dial_bank(
     lost_answers: f64,
 ) -> anyhow::Result<BankClient> {
     let bank = BankClient::new(ClientConfig::new(&endpoints.bank_url))?;
-    let mut dial = Dial { seed, ..Dial::default() };
+    let mut dial = Dial {
+        seed,
+        ..Dial::default()
+    };
     dial.set(&format!("lost_answer={lost_answers}"))?;
     for _ in 0..50 {
         if bank.dial_faults(&dial).await.is_ok() {

@@ -52,7 +52,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) async fn new(edge: Edge, endpoints: &Endpoints, watch: Watch) -> anyhow::Result<Self> {
+    pub(super) async fn new(
+        edge: Edge,
+        endpoints: &Endpoints,
+        watch: Watch,
+    ) -> anyhow::Result<Self> {
         let topics = ClientConfig::new()
             .set("bootstrap.servers", &endpoints.kafka_bootstrap)
             .set("enable.idempotence", "true")
@@ -60,7 +64,13 @@ impl Sender {
             .create()
             .context("a Kafka producer")?;
         let encoders = Encoders::look_up(&endpoints.registry_url).await?;
-        Ok(Self { edge, topics, encoders, watch, tally: HashMap::new() })
+        Ok(Self {
+            edge,
+            topics,
+            encoders,
+            watch,
+            tally: HashMap::new(),
+        })
     }
 
     /// What was sent so far.
@@ -69,7 +79,11 @@ impl Sender {
     }
 
     /// Sends requests, many at once; waits until all are durably taken.
-    pub(super) async fn send_all(&mut self, what: &'static str, planned: Vec<Planned>) -> anyhow::Result<()> {
+    pub(super) async fn send_all(
+        &mut self,
+        what: &'static str,
+        planned: Vec<Planned>,
+    ) -> anyhow::Result<()> {
         let bar = progress_bar(planned.len() as u64, what);
         let this = &*self;
         let sent: Vec<anyhow::Result<(Flow, Sent)>> = stream::iter(planned)
@@ -96,7 +110,13 @@ impl Sender {
     pub(super) async fn send_bad(&mut self, bad: Vec<Bad>) -> anyhow::Result<()> {
         for Bad { flow, bytes } in bad {
             self.produce(flow, "bad", &bytes).await?;
-            self.add(flow, Sent { bad: 1, ..Sent::default() });
+            self.add(
+                flow,
+                Sent {
+                    bad: 1,
+                    ..Sent::default()
+                },
+            );
         }
         Ok(())
     }
@@ -112,7 +132,10 @@ impl Sender {
     }
 
     async fn send(&self, planned: &Planned) -> anyhow::Result<Sent> {
-        let mut sent = Sent { requests: 1, ..Sent::default() };
+        let mut sent = Sent {
+            requests: 1,
+            ..Sent::default()
+        };
         self.watch.expect(planned.flow, planned.id);
         if planned.way == Way::Topic {
             self.put_on_topic(planned).await?;
@@ -120,7 +143,11 @@ impl Sender {
         }
         let status = self.post(planned).await?;
         if status != StatusCode::ACCEPTED {
-            bail!("{} {}: {status} where 202 was due", planned.flow, planned.id);
+            bail!(
+                "{} {}: {status} where 202 was due",
+                planned.flow,
+                planned.id
+            );
         }
         match planned.way {
             Way::Http | Way::Topic => {}
@@ -137,7 +164,8 @@ impl Sender {
                 let amount = other.body["amount"].as_i64().unwrap_or(10_000);
                 other.body["amount"] = (amount + 10_000).into();
                 sent.conflicts += 2;
-                sent.conflicts_refused += u64::from(self.post(&other).await? == StatusCode::CONFLICT);
+                sent.conflicts_refused +=
+                    u64::from(self.post(&other).await? == StatusCode::CONFLICT);
                 self.put_on_topic(&other).await?;
             }
         }
@@ -184,7 +212,9 @@ impl Sender {
     }
 
     async fn produce(&self, flow: Flow, key: &str, payload: &[u8]) -> anyhow::Result<()> {
-        let record = FutureRecord::to(flow.request_topic()).key(key).payload(payload);
+        let record = FutureRecord::to(flow.request_topic())
+            .key(key)
+            .payload(payload);
         self.topics
             .send(record, Duration::from_secs(30))
             .await
@@ -199,7 +229,10 @@ pub(super) fn progress_bar(length: u64, what: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("         {msg:<12} {bar:40} {pos}/{len} {per_sec} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style).with_message(what)
+    let style =
+        ProgressStyle::with_template("         {msg:<12} {bar:40} {pos}/{len} {per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length)
+        .with_style(style)
+        .with_message(what)
 }

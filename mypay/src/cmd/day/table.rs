@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment};
 use mypay_schemas::Flow;
 use mypay_stack::{Endpoints, Stack};
 use serde_json::{Value, json};
@@ -64,7 +64,9 @@ fn lines(days: &Days, tally: &HashMap<Flow, Sent>, before: &Counts, after: &Coun
             let seconds = day
                 .first_sent
                 .zip(day.last_seen)
-                .map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
+                .map_or(0.0, |(first, last)| {
+                    last.duration_since(first).as_secs_f64()
+                });
             Line {
                 flow,
                 sent,
@@ -75,7 +77,11 @@ fn lines(days: &Days, tally: &HashMap<Flow, Sent>, before: &Counts, after: &Coun
                 dead_letters,
                 p50: day.latency.value_at_quantile(0.5) as f64 / 1_000.0,
                 p99: day.latency.value_at_quantile(0.99) as f64 / 1_000.0,
-                per_second: if seconds > 0.0 { results as f64 / seconds } else { 0.0 },
+                per_second: if seconds > 0.0 {
+                    results as f64 / seconds
+                } else {
+                    0.0
+                },
             }
         })
         .collect()
@@ -88,11 +94,18 @@ pub(super) fn render(
     before: &Counts,
     after: &Counts,
 ) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
-    table.set_header([
-        "flow", "requests", "results", "completed", "rejected", "duplicates\nsuppressed",
-        "conflicts\nrefused", "dead\nletters", "p50 ms", "p99 ms", "results/s",
+    let mut table = crate::cmd::schemas::table([
+        "flow",
+        "requests",
+        "results",
+        "completed",
+        "rejected",
+        "duplicates\nsuppressed",
+        "conflicts\nrefused",
+        "dead\nletters",
+        "p50 ms",
+        "p99 ms",
+        "results/s",
     ]);
     for line in lines(days, tally, before, after) {
         let rejected = line
@@ -131,8 +144,11 @@ pub(super) fn as_json(
     lines(days, tally, before, after)
         .into_iter()
         .map(|line| {
-            let rejected: serde_json::Map<String, Value> =
-                line.rejected.into_iter().map(|(reason, count)| (reason, count.into())).collect();
+            let rejected: serde_json::Map<String, Value> = line
+                .rejected
+                .into_iter()
+                .map(|(reason, count)| (reason, count.into()))
+                .collect();
             json!({
                 "flow": line.flow.name(),
                 "requests": line.sent.requests,
@@ -161,6 +177,8 @@ pub(super) fn where_to_look(stack: &Stack, endpoints: &Endpoints) {
     println!("  registry     {}", endpoints.registry_url);
     println!("  kafka-ui     comes with Docker: docker compose up (see the README)");
     println!("  logs         {}/logs", stack.home().display());
-    println!("  addresses    eval \"$(target/release/mypay stack env)\"; psql \"$MYPAY_DATABASE_URL\"");
+    println!(
+        "  addresses    eval \"$(target/release/mypay stack env)\"; psql \"$MYPAY_DATABASE_URL\""
+    );
     println!("  all of it stays up; a second `make run` works on it, `make down` stops it");
 }

@@ -15,8 +15,9 @@ use super::send::progress_bar;
 
 const AREAS: [&str; 6] = ["강남구", "서초구", "마포구", "종로구", "해운대구", "수성구"];
 const FAMILY: [&str; 8] = ["김", "이", "박", "최", "정", "강", "조", "윤"];
-const GIVEN: [&str; 10] =
-    ["서연", "민준", "지우", "하준", "서윤", "도윤", "지호", "수아", "예준", "하은"];
+const GIVEN: [&str; 10] = [
+    "서연", "민준", "지우", "하준", "서윤", "도윤", "지호", "수아", "예준", "하은",
+];
 /// What each of our corporate accounts holds when it is opened, whole won.
 const CAPITAL: i64 = 5_000_000_000;
 /// What a customer has at the bank, whole won.
@@ -52,24 +53,44 @@ pub(super) async fn found(
     if let Ok(text) = std::fs::read(&register)
         && let Ok(town) = serde_json::from_slice::<Town>(&text)
         && let (Some(first), Some(last)) = (town.members.first(), town.franchises.last())
-        && edge.get(&format!("/members/{}", first.member_id)).await?.is_some()
+        && edge
+            .get(&format!("/members/{}", first.member_id))
+            .await?
+            .is_some()
         && edge.get(&format!("/members/{last}")).await?.is_some()
     {
-        say(&format!("the town of an earlier day: {} members", town.members.len()));
+        say(&format!(
+            "the town of an earlier day: {} members",
+            town.members.len()
+        ));
         return Ok(town);
     }
-    say(&format!("founding a town of {members} members and {franchises} franchises"));
-    let banks: Vec<String> = bank.table().banks().map(|bank| bank.bank_code.clone()).collect();
+    say(&format!(
+        "founding a town of {members} members and {franchises} franchises"
+    ));
+    let banks: Vec<String> = bank
+        .table()
+        .banks()
+        .map(|bank| bank.bank_code.clone())
+        .collect();
     if banks.is_empty() {
         bail!("the table of answer codes has no bank");
     }
     contracts(edge, bank, &banks).await?;
-    let residents = (0..members).map(|number| resident(number, "11", &banks)).collect();
-    let shops = (0..franchises).map(|number| resident(number, "77", &banks)).collect();
+    let residents = (0..members)
+        .map(|number| resident(number, "11", &banks))
+        .collect();
+    let shops = (0..franchises)
+        .map(|number| resident(number, "77", &banks))
+        .collect();
     let members = settle_in(edge, bank, "CUSTOMER", residents, SAVINGS).await?;
     let franchises = settle_in(edge, bank, "FRANCHISE", shops, 0).await?;
     let franchises = franchises.into_iter().map(|shop| shop.member_id).collect();
-    let town = Town { members, franchises, banks };
+    let town = Town {
+        members,
+        franchises,
+        banks,
+    };
     std::fs::write(&register, serde_json::to_vec(&town)?)
         .with_context(|| format!("writing {}", register.display()))?;
     Ok(town)
@@ -79,7 +100,10 @@ pub(super) async fn found(
 async fn contracts(edge: &Edge, bank: &BankClient, banks: &[String]) -> anyhow::Result<()> {
     for bank_code in banks {
         let corporate = format!("990{bank_code}000001");
-        let rules = bank.table().bank(bank_code).context("a bank of the table")?;
+        let rules = bank
+            .table()
+            .bank(bank_code)
+            .context("a bank of the table")?;
         let seed = AccountSeed {
             account_number: corporate.clone(),
             holder_name: "마이페이".into(),
@@ -123,7 +147,11 @@ async fn settle_in(
     residents: Vec<Resident>,
     savings: i64,
 ) -> anyhow::Result<Vec<Resident>> {
-    for bank_code in residents.iter().map(|it| &it.bank_code).collect::<std::collections::BTreeSet<_>>() {
+    for bank_code in residents
+        .iter()
+        .map(|it| &it.bank_code)
+        .collect::<std::collections::BTreeSet<_>>()
+    {
         let seeds: Vec<AccountSeed> = residents
             .iter()
             .filter(|resident| resident.bank_code == *bank_code)
@@ -137,7 +165,14 @@ async fn settle_in(
             .collect();
         bank.seed_accounts(bank_code, &seeds).await?;
     }
-    let bar = progress_bar(residents.len() as u64, if kind == "CUSTOMER" { "members" } else { "franchises" });
+    let bar = progress_bar(
+        residents.len() as u64,
+        if kind == "CUSTOMER" {
+            "members"
+        } else {
+            "franchises"
+        },
+    );
     let number = AtomicUsize::new(0);
     let settled = stream::iter(residents)
         .map(|resident| {
@@ -156,7 +191,12 @@ async fn settle_in(
     settled
 }
 
-async fn join(edge: &Edge, kind: &str, number: usize, mut resident: Resident) -> anyhow::Result<Resident> {
+async fn join(
+    edge: &Edge,
+    kind: &str,
+    number: usize,
+    mut resident: Resident,
+) -> anyhow::Result<Resident> {
     let mut body = json!({
         "kind": kind,
         "name": resident.holder_name,
@@ -176,7 +216,13 @@ async fn join(edge: &Edge, kind: &str, number: usize, mut resident: Resident) ->
         "account_number": resident.account_number,
         "holder_name": resident.holder_name,
     });
-    let (status, answer) = edge.post(&format!("/members/{member_id}/bank-account"), None, &account).await?;
+    let (status, answer) = edge
+        .post(
+            &format!("/members/{member_id}/bank-account"),
+            None,
+            &account,
+        )
+        .await?;
     if !status.is_success() {
         bail!("POST /members/{member_id}/bank-account: {status}: {answer}");
     }

@@ -1,0 +1,212 @@
+//! The stack that the tests share, one test at a time.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use mypay_schemas::encoders::Encoders;
+use mypay_stack::{Condition, Endpoints, Role, Signal, Stack};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use sqlx::PgPool;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::wait::{blocking, eventually};
+
+/// The tests of a binary run in threads, and share the servers.
+static ALONE: Mutex<()> = Mutex::const_new(());
+/// Whether topics and schemas are there.
+static PREPARED: AtomicBool = AtomicBool::new(false);
+/// Whether a test began and did not come to its end.
+static UNSETTLED: AtomicBool = AtomicBool::new(false);
+
+/// The servers, for one test at a time.
+///
+/// Tests that use it need a runtime of several threads
+/// (`#[tokio::test(flavor = "multi_thread")]`): Kafka's clients block.
+pub struct World {
+    /// The stack.
+    pub stack: Stack,
+    /// Where its servers are.
+    pub endpoints: Endpoints,
+    /// The database.
+    pub pool: PgPool,
+    /// Writes messages under the ids that the registry gave our schemas.
+    pub encoders: Arc<Encoders>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// Waits for its turn, and brings the stack up and in order: starts servers
+    /// that a test before has left dead or paused, ends its programs.
+    ///
+    /// A test that failed leaves requests that nobody has handled, which would
+    /// make the next ones fail too. So a test ends with a clean audit
+    /// ([`World::audit_is_clean`]), and one that did not costs the next a new,
+    /// empty stack. Its logs are kept in `<home>-failed`.
+    pub async fn begin() -> anyhow::Result<Self> {
+        let alone = ALONE.lock().await;
+        let stack = Stack::at(home());
+        if UNSETTLED.swap(true, Ordering::Relaxed) {
+            begin_anew(&stack).await?;
+        }
+        kill_programs(&stack).await?;
+        let endpoints = stack.up(|step| eprintln!("stack: {step}")).await?;
+        in_sync(&endpoints.kafka_bootstrap).await?;
+        prepare(&stack, &endpoints).await?;
+        let pool = mypay_database::reporting_pool(&endpoints.database_url, 8)?;
+        mypay_database::migrate(&pool).await?;
+        let encoders = Arc::new(Encoders::look_up(&endpoints.registry_url).await?);
+        Ok(Self {
+            stack,
+            endpoints,
+            pool,
+            encoders,
+            _alone: alone,
+        })
+    }
+
+    /// Starts servers again that a test has killed, and waits until every
+    /// partition is on all of its brokers.
+    pub async fn up(&self) -> anyhow::Result<()> {
+        self.stack.up(|step| eprintln!("stack: {step}")).await?;
+        in_sync(&self.endpoints.kafka_bootstrap).await
+    }
+
+    /// Sends a signal to a server or a program, as in `("kafka-2", Signal::SIGKILL)`.
+    pub fn signal(&self, service: &str, signal: Signal) -> anyhow::Result<()> {
+        eprintln!("stack: {signal} to {service}");
+        Ok(self.stack.kill(service, signal)?)
+    }
+
+    /// Runs `mypay` to its end; gives what it printed, whatever its exit code.
+    pub async fn mypay(&self, args: &[&str]) -> anyhow::Result<std::process::Output> {
+        mypay(&self.stack, &self.endpoints, args).await
+    }
+}
+
+/// The directory of the workspace.
+pub fn workspace() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_owned()
+}
+
+/// The state directory of the tests' stack: `$MYPAY_HOME`, else `.mypay/test`.
+pub fn home() -> PathBuf {
+    match std::env::var_os("MYPAY_HOME").filter(|home| !home.is_empty()) {
+        Some(home) => home.into(),
+        None => workspace().join(".mypay/test"),
+    }
+}
+
+/// The program under test: `$MYPAY_BINARY`, else `target/release/mypay`.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let path = match std::env::var_os("MYPAY_BINARY") {
+        Some(path) => path.into(),
+        None => workspace().join("target/release/mypay"),
+    };
+    ensure!(
+        path.is_file(),
+        "{} is not there: run `make build`",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Notes that a test has come to its end, and has left nothing undone.
+pub(crate) fn settled() {
+    UNSETTLED.store(false, Ordering::Relaxed);
+}
+
+async fn begin_anew(stack: &Stack) -> anyhow::Result<()> {
+    eprintln!("stack: the test before this one did not come to its end; all is made anew");
+    kill_programs(stack).await?;
+    let mut kept = stack.home().as_os_str().to_owned();
+    kept.push(format!("-failed/{}", chrono::Utc::now().format("%H-%M-%S")));
+    let kept = PathBuf::from(kept);
+    std::fs::create_dir_all(&kept)?;
+    stack.down(false, |_| ()).await?;
+    std::fs::rename(stack.home().join("logs"), kept.join("logs"))?;
+    eprintln!("stack: its logs are in {}", kept.display());
+    stack.down(true, |_| ()).await?;
+    PREPARED.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// A test that failed leaves its programs; they do not concern the next one.
+async fn kill_programs(stack: &Stack) -> anyhow::Result<()> {
+    let live =
+        |role: Option<Role>, condition| role == Some(Role::Program) && condition != Condition::Gone;
+    for service in stack.status().await? {
+        if live(service.role, service.condition) {
+            stack.kill(&service.name, Signal::SIGKILL)?;
+            eventually(
+                &format!("the end of {}", service.name),
+                Duration::from_secs(10),
+                async || Ok((!stack.is_running(&service.name)).then_some(())),
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Topics and schemas, by the program under test.
+async fn prepare(stack: &Stack, endpoints: &Endpoints) -> anyhow::Result<()> {
+    if PREPARED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    for args in [["topics", "apply"], ["schemas", "register"]] {
+        let output = mypay(stack, endpoints, &args).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "mypay {}: {said}", args.join(" "));
+    }
+    PREPARED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+async fn mypay(
+    stack: &Stack,
+    endpoints: &Endpoints,
+    args: &[&str],
+) -> anyhow::Result<std::process::Output> {
+    tokio::process::Command::new(binary()?)
+        .args(args)
+        .envs(endpoints.variables())
+        .env("MYPAY_HOME", stack.home())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| format!("running mypay {}", args.join(" ")))
+}
+
+/// Waits until every partition is on all of its brokers.
+async fn in_sync(bootstrap: &str) -> anyhow::Result<()> {
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()?;
+    eventually(
+        "all partitions to be in sync",
+        Duration::from_secs(120),
+        async || {
+            let metadata = blocking(|| client.fetch_metadata(None, Duration::from_secs(5)));
+            // A broker that has just come back may not answer at once.
+            let synced = metadata.is_ok_and(|metadata| {
+                metadata.brokers().len() == 3
+                    && metadata
+                        .topics()
+                        .iter()
+                        .flat_map(|topic| topic.partitions())
+                        .all(|partition| {
+                            partition.leader() >= 0
+                                && partition.isr().len() == partition.replicas().len()
+                        })
+            });
+            Ok(synced.then_some(()))
+        },
+    )
+    .await
+}

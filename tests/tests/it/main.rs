@@ -1,0 +1,14 @@
+//! The tests against the real servers: one binary, a module a subject.
+//!
+//! `tests/README.md` says how to run them and how to write one.
+
+mod bad_input;
+mod broker;
+mod database;
+mod day;
+mod kills;
+mod offsets;
+mod outside_client;
+mod redelivery;
+mod registry;
+mod zombie;
