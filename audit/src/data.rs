@@ -82,6 +82,8 @@ pub(crate) struct Data {
     pub flows: [FlowData; 5],
     /// Reason codes, and other texts that repeat.
     pub reasons: Arc<Interned>,
+    /// The instant of the snapshot, milliseconds.
+    pub now: i64,
     /// The start of the oldest partition of `queue_log`, milliseconds.
     pub horizon: i64,
     /// What the flows own besides.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
+use mypay_decide::{AccountKind, EntryKind};
 use sqlx::PgConnection;
 
 use crate::copy;
@@ -28,6 +28,27 @@ pub(crate) struct Posting {
 }
 
 has_id!(Posting => entry);
+
+impl Posting {
+    /// What postings are sorted by: those of an entry and kind lie together.
+    pub(crate) fn order(&self) -> (u128, i16, i16) {
+        (self.entry, self.kind, self.line)
+    }
+}
+
+/// Of the postings of an entry, those of one flow.
+///
+/// An entry has the id of its request, and a client may use one id for requests
+/// of two flows: their kinds tell them apart. `kinds` are neighbours.
+pub(crate) fn of_kinds<'a>(entry: &'a [Posting], kinds: &[EntryKind]) -> &'a [Posting] {
+    let wanted = |posting: &Posting| kinds.iter().any(|kind| *kind as i16 == posting.kind);
+    let from = entry.iter().take_while(|posting| !wanted(posting)).count();
+    let count = entry[from..]
+        .iter()
+        .take_while(|posting| wanted(posting))
+        .count();
+    &entry[from..from + count]
+}
 
 /// An account that is not a member's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +80,7 @@ impl Side {
 /// What is in the schema `money`.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// All postings, by entry and line.
+    /// All postings, by entry, kind and line.
     pub postings: Vec<Posting>,
     /// The accounts that are not members'.
     pub system: HashMap<u128, System>,
@@ -116,8 +137,6 @@ pub(crate) async fn load(connection: &mut PgConnection) -> Result<Ledger, AuditE
         Ok(())
     })
     .await?;
-    ledger
-        .postings
-        .sort_unstable_by_key(|posting| (posting.entry, posting.line));
+    ledger.postings.sort_unstable_by_key(Posting::order);
     Ok(ledger)
 }

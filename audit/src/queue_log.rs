@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use mypay_schemas::Flow;
 use sqlx::{PgConnection, Row as _};
 
@@ -22,6 +23,7 @@ pub(crate) struct Loaded {
     rows: [Vec<Row>; 5],
     lanes: Vec<(Flow, (Source, i32), Lane)>,
     outbox: Outbox,
+    now: i64,
     horizon: i64,
     foreign: u64,
 }
@@ -33,6 +35,7 @@ pub(crate) async fn load(
     reasons: &Interned,
 ) -> Result<Loaded, AuditError> {
     let mut loaded = Loaded {
+        now: now(connection).await?,
         horizon: horizon(connection).await?,
         ..Loaded::default()
     };
@@ -48,7 +51,7 @@ pub(crate) async fn load(
 impl Loaded {
     /// Puts what was loaded where the checks look for it.
     pub(crate) fn put(self, data: &mut Data) {
-        data.horizon = self.horizon;
+        (data.now, data.horizon) = (self.now, self.horizon);
         for (flow, rows) in Flow::ALL.into_iter().zip(self.rows) {
             data.flow_mut(flow).rows = rows;
         }
@@ -145,6 +148,12 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
             .push((flow, (source(flow, row.try_get(1)?), row.try_get(2)?), lane));
     }
     Ok(())
+}
+
+/// The snapshot's instant by the database's clock, milliseconds.
+async fn now(connection: &mut PgConnection) -> Result<i64, AuditError> {
+    let now = sqlx::query("SELECT now()").fetch_one(connection).await?;
+    Ok(now.try_get::<DateTime<Utc>, _>(0)?.timestamp_millis())
 }
 
 /// Where the oldest partition of `queue_log` begins.

@@ -47,8 +47,11 @@ pub(crate) enum Kind {
     ToMember,
     /// Remittance to a bank account.
     ToBank,
-    /// Any other request; a bank's result for the flow that reads it.
+    /// Any other request of a client.
     Plain,
+    /// What follows from a request of ours: a flow's command to a bank, a bank's
+    /// result for the flow that asked.
+    Follows,
 }
 
 /// A message that a consumer claims.

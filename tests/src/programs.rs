@@ -1,8 +1,9 @@
 //! Consumers, bank and edge as processes.
 
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use mypay_stack::Signal;
 
 use crate::wait::eventually;
@@ -42,6 +43,7 @@ impl World {
         };
         let env = self.endpoints.variables().into_iter().chain(QUICK);
         self.stack.spawn(name, &binary()?, args, env)?;
+        self.live().push(program.clone());
         Ok(program)
     }
 
@@ -52,6 +54,7 @@ impl World {
 
     /// Kills a program (`kill -9`) and waits until it is gone.
     pub async fn kill(&self, program: &Program) -> anyhow::Result<()> {
+        self.live().retain(|live| live.name != program.name);
         self.stack.kill(&program.name, Signal::SIGKILL)?;
         eventually(&format!("the end of {}", program.name), GONE, async || {
             Ok((!self.stack.is_running(&program.name)).then_some(()))
@@ -67,7 +70,22 @@ impl World {
 
     /// Stops a program in good order.
     pub async fn stop(&self, program: &Program) -> anyhow::Result<()> {
+        self.live().retain(|live| live.name != program.name);
         Ok(self.stack.stop(&program.name, GRACE).await?)
+    }
+
+    /// Fails if a program has ended that nobody has ended: whoever waits for
+    /// what it should do would wait in vain.
+    pub fn all_live(&self) -> anyhow::Result<()> {
+        let live = self.live();
+        let Some(ended) = live.iter().find(|program| !self.is_running(program)) else {
+            return Ok(());
+        };
+        bail!("{} has ended:\n{}", ended.name, self.stack.log_tail(&ended.name, 10))
+    }
+
+    fn live(&self) -> MutexGuard<'_, Vec<Program>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pauses a program (SIGSTOP), until [`World::resume`].

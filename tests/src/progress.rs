@@ -39,7 +39,8 @@ impl World {
             &format!("{flow} to go through {count} messages"),
             within,
             async || {
-                let count_now = self.gone_through(flow).await?;
+                self.all_live()?;
+            let count_now = self.gone_through(flow).await?;
                 Ok((count_now >= count).then_some(count_now))
             },
         )
@@ -54,6 +55,7 @@ impl World {
         let topic = flow.request_topic();
         let ends = self.ends(topic)?;
         eventually(&format!("the end of {topic}"), within, async || {
+            self.all_live()?;
             // Brokers and coordinators may be on the move: ask again.
             let Ok(committed) = blocking(|| committed(&group, topic, &ends)) else {
                 return Ok(None);

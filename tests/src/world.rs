@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use sqlx::PgPool;
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::programs::Program;
 use crate::wait::{blocking, eventually};
 
 /// The tests of a binary run in threads, and share the servers.
@@ -36,6 +37,8 @@ pub struct World {
     pub pool: PgPool,
     /// Writes messages under the ids that the registry gave our schemas.
     pub encoders: Arc<Encoders>,
+    /// The programs that a test has started and not ended.
+    pub(crate) live: std::sync::Mutex<Vec<Program>>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -65,6 +68,7 @@ impl World {
             endpoints,
             pool,
             encoders,
+            live: Default::default(),
             _alone: alone,
         })
     }

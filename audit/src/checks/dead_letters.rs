@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use mypay_schemas::Flow;
 
-use crate::claimable::{Claimable, PUT_ASIDE, claimable};
+use crate::claimable::{Claimable, PUT_ASIDE, WITHOUT_REQUEST, claimable};
 use crate::data::{Data, FlowData};
 use crate::interned::Code;
 use crate::report::Check;
-use crate::rows::{DeadLetter, Message, Place, Source, shown};
+use crate::rows::{DeadLetter, Kind, Message, Place, Source, shown};
 use crate::sorted::{Cursor, groups};
 
 /// A message that may or must have a dead letter.
@@ -74,25 +74,17 @@ fn expected(data: &Data, of: &FlowData) -> HashMap<Place, Expected> {
             }
             continue;
         };
-        // A bank's result is hashed in another way by its consumer; the one that
-        // was claimed tells what the content is.
-        let content = match row.place.filter(|place| place.source == Source::Bank) {
-            Some(place) => occurrences.iter().find(|message| message.place == place),
-            None => None,
-        };
-        let content = content.map_or(row.content, |claimed| claimed.content);
-        if row
-            .place
-            .is_some_and(|place| place.source == Source::Bank && !of.retained(&place))
-        {
-            continue;
-        }
         for message in occurrences
             .iter()
-            .filter(|message| message.content != content)
+            .filter(|message| message.content != row.content)
         {
-            let claimed = claimable(message.id, message.at, data.horizon) == Claimable::Yes;
-            let must = claimed && of.emitted(&message.place) && message.at >= of.dead_letters_floor;
+            let claimed = claimable(message, data.now, data.horizon) == Claimable::Yes;
+            // A bank's result that came before the genuine one told nothing, and
+            // was passed over.
+            let must = claimed
+                && message.place.source == Source::Request
+                && of.emitted(&message.place)
+                && message.at >= of.dead_letters_floor;
             let expect = Expected {
                 bytes: message.bytes,
                 reason: conflict,
@@ -147,7 +139,7 @@ fn letters(
             (None, Some(message)) if message.bytes != letter.bytes => {
                 Some("the dead letter has other bytes".to_string())
             }
-            (None, Some(_)) => (!ours.contains(&letter.reason))
+            (None, Some(message)) => (!may_die(data, message, letter, &ours))
                 .then(|| format!("dead of {}, though nothing is wrong with it", reason())),
             (None, None) => Some(format!(
                 "dead of {}, but there is no such message",
@@ -161,6 +153,13 @@ fn letters(
             check.offend(id, place.shown(flow), problem);
         }
     }
+}
+
+/// Whether a message may have this dead letter though nothing is wrong with it.
+fn may_die(data: &Data, message: &Message, letter: &DeadLetter, ours: &[Code]) -> bool {
+    let follows = message.kind == Kind::Follows;
+    ours.contains(&letter.reason)
+        || (follows && WITHOUT_REQUEST.contains(&data.reasons.text(letter.reason).as_str()))
 }
 
 /// Looks for the dead letter of each message that must have one.

@@ -1,7 +1,7 @@
 //! What is under way, and whether something stands behind all that is.
 
-use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::Flow;
+use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 

@@ -10,7 +10,7 @@ use crate::flows::Stage;
 use crate::ledger::Posting;
 use crate::report::Check;
 use crate::rows::{Row, Source, shown};
-use crate::sorted::{find, groups};
+use crate::sorted::find;
 
 /// Looks for the cause of each journal entry.
 pub(super) fn check(data: &Data) -> Check {
@@ -21,20 +21,15 @@ pub(super) fn check(data: &Data) -> Check {
     );
     let answers = answers(data);
     let commands = commands(data);
-    for entry in groups(&data.ledger.postings) {
+    let postings = &data.ledger.postings;
+    for entry in postings.chunk_by(|a, b| (a.entry, a.kind) == (b.entry, b.kind)) {
         check.compare();
         let first = entry[0];
-        let problem = if entry.iter().any(|posting| posting.kind != first.kind) {
-            Some("its postings are of several kinds")
-        } else if has_cause(data, &first, &answers, &commands) {
-            None
-        } else {
-            Some("no message stands behind it")
-        };
-        if let Some(problem) = problem {
+        if !has_cause(data, &first, &answers, &commands) {
             check.offend_with(|| {
                 let sum: i64 = entry.iter().map(|posting| posting.amount).sum();
-                let problem = format!("{problem} (kind {}, {sum} won)", first.kind);
+                let kind = first.kind;
+                let problem = format!("no message stands behind it (kind {kind}, {sum} won)");
                 (shown(first.entry), String::new(), problem)
             });
         }
@@ -122,9 +117,7 @@ mod tests {
     fn offenders(break_it: impl Fn(&mut Data)) -> u64 {
         let mut data = sample::day();
         break_it(&mut data);
-        data.ledger
-            .postings
-            .sort_by_key(|posting| (posting.entry, posting.line));
+        data.ledger.postings.sort_by_key(Posting::order);
         check(&data).offenders_total
     }
 

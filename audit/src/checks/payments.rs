@@ -6,7 +6,7 @@ use mypay_schemas::Flow;
 use super::entry::{Line, difference};
 use crate::data::Data;
 use crate::flows::Slip;
-use crate::ledger::{Posting, Side};
+use crate::ledger::{Posting, Side, of_kinds};
 use crate::report::Check;
 use crate::rows::{Message, Status, shown};
 use crate::sorted::{Cursor, find};
@@ -33,7 +33,8 @@ pub(super) fn check(data: &Data) -> Check {
         };
         check.compare();
         let paid = row.status == Status::Done && row.success;
-        let (postings, slip) = (postings.of(row.id), slips.of(row.id).first());
+        let postings = of_kinds(postings.of(row.id), &[EntryKind::Payment]);
+        let slip = slips.of(row.id).first();
         let problem = movement(data, message, postings, paid).or_else(|| {
             let told = results.of(row.id).first().map(|result| result.extra);
             slip_problem(message, slip, paid, told)

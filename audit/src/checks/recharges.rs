@@ -6,7 +6,7 @@ use mypay_schemas::Flow;
 use super::entry::{Line, difference};
 use crate::data::Data;
 use crate::flows::{Awaited, Stage};
-use crate::ledger::{Posting, Side};
+use crate::ledger::{Posting, Side, of_kinds};
 use crate::report::Check;
 use crate::rows::{Message, Row, Source, Status, shown};
 use crate::sorted::Cursor;
@@ -32,7 +32,8 @@ pub(super) fn check(data: &Data) -> Check {
         };
         check.compare();
         let recharge = recharges.of(row.id).first();
-        let problem = problem(data, row, message, recharge, postings.of(row.id));
+        let postings = of_kinds(postings.of(row.id), &[EntryKind::Recharge]);
+        let problem = problem(data, row, message, recharge, postings);
         if let Some(problem) = problem {
             check.offend_with(|| (shown(row.id), place.shown(Flow::Recharge), problem));
         }

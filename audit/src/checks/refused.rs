@@ -1,11 +1,14 @@
 //! Ids that cannot be claimed: refused each time, and never in `queue_log`.
 
+use mypay_idempotency::horizon::HORIZON_WEEKS;
 use mypay_schemas::Flow;
+use mypay_schemas::identity::time_of;
+use uuid::Uuid;
 
 use crate::claimable::{Claimable, REFUSALS, claimable};
 use crate::data::{Data, FlowData};
 use crate::report::Check;
-use crate::rows::{Message, Source, shown};
+use crate::rows::{Kind, Message, shown};
 use crate::sorted::{Cursor, find, groups};
 
 /// Compares requests whose ids carry no time, or one out of bounds, with their
@@ -32,14 +35,15 @@ pub(super) fn check(data: &Data) -> Check {
         for occurrences in groups(&of.messages) {
             let id = occurrences[0].id;
             let refused = |message: &Message| {
-                message.place.source == Source::Request
-                    && match claimable(id, message.at, data.horizon) {
+                // What follows from a request is put aside, and not rejected.
+                message.kind != Kind::Follows
+                    && match claimable(message, data.now, data.horizon) {
+                        Claimable::No | Claimable::Perhaps => true,
+                        Claimable::Purged => is_too_old(message),
                         Claimable::Yes => false,
-                        Claimable::Past => !may_have_been_purged(message, data.horizon),
-                        Claimable::MaybeFuture => true,
                     }
             };
-            // An id from the future whose time came may have been claimed later.
+            // One that depends on the time may have been claimed, at another time.
             if occurrences.iter().all(refused) && rows.of(id).is_empty() {
                 compare(data, flow, of, occurrences, &mut check);
             }
@@ -48,13 +52,11 @@ pub(super) fn check(data: &Data) -> Check {
     check
 }
 
-/// Whether there may have been a partition for it when it was handled.
-fn may_have_been_purged(message: &Message, horizon: i64) -> bool {
-    // The horizon has moved since by as much as the message is older than now;
-    // what was within it then is not judged.
-    let time = mypay_schemas::identity::time_of(uuid::Uuid::from_u128(message.id));
-    let kept = mypay_idempotency::horizon::HORIZON_WEEKS * 7 * 24 * 3_600_000;
-    time >= message.at - kept && time < horizon
+/// Whether it was older than any row can be when it was put on the topic. Of a
+/// younger one the row may be gone by now, and nothing is known.
+fn is_too_old(message: &Message) -> bool {
+    const KEPT: i64 = HORIZON_WEEKS * 7 * 24 * 3_600_000;
+    time_of(Uuid::from_u128(message.id)) < message.at - KEPT
 }
 
 fn compare(data: &Data, flow: Flow, of: &FlowData, occurrences: &[Message], check: &mut Check) {

@@ -8,10 +8,13 @@ use uuid::Uuid;
 use super::entry::{IN_TRANSIT, Line, REMITTANCE_FEE, difference};
 use crate::data::Data;
 use crate::flows::{Awaited, Stage};
-use crate::ledger::{Posting, Side};
+use crate::ledger::{Posting, Side, of_kinds};
 use crate::report::Check;
 use crate::rows::{Kind, Message, ResultEvent, Row, Source, Status, shown};
 use crate::sorted::{Cursor, find};
+
+/// The steps that a remittance's own entry can be.
+const KINDS: [EntryKind; 2] = [EntryKind::Remittance, EntryKind::RemittanceOut];
 
 /// Compares remittance requests with the journal.
 pub(super) fn check(data: &Data) -> Check {
@@ -38,7 +41,7 @@ pub(super) fn check(data: &Data) -> Check {
             row,
             message,
             result: results.of(row.id).first(),
-            postings: postings.of(row.id),
+            postings: of_kinds(postings.of(row.id), &KINDS),
             payout: payouts.of(row.id).first(),
         };
         if let Some(problem) = case.problem(data) {
@@ -225,9 +228,7 @@ mod tests {
                 ..*posting(data, sample::REMITTED)
             };
             data.ledger.postings.push(stray);
-            data.ledger
-                .postings
-                .sort_by_key(|posting| (posting.entry, posting.line));
+            data.ledger.postings.sort_by_key(Posting::order);
         };
         assert_eq!(offenders(moved), 1);
     }

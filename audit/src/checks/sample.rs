@@ -3,8 +3,8 @@
 use mypay_bank::wire::LineKind;
 use mypay_decide::account::bank_owner;
 use mypay_decide::{AccountKind, EntryKind};
-use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::Flow;
+use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
@@ -118,7 +118,8 @@ fn result(request: u128, offset: i64, extra: i64) -> ResultEvent {
 /// The day.
 pub(super) fn day() -> Data {
     let mut data = Data {
-        horizon: (AT - 7 * DAY) as i64,
+        now: AT as i64,
+        horizon: (AT - 35 * DAY) as i64,
         ..Data::default()
     };
     for flow in Flow::ALL {

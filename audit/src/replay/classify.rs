@@ -17,8 +17,9 @@ pub(super) fn request(
 ) -> Option<Place> {
     let all = messages.len() as u64;
     let first = messages.first()?;
-    // As the consumer judges it now, not when the message was put on the topic.
-    if claimable(first.id, now, horizon) != Claimable::Yes {
+    // As the consumer will judge it: a message that is put on the topic now.
+    let again = Message { at: now, ..*first };
+    if claimable(&again, now, horizon) != Claimable::Yes {
         counts.refused_ids += all;
         return None;
     }

@@ -1,5 +1,6 @@
 //! Requests: what a consumer has to claim, refuse or put aside.
 
+use mypay_decide::firmbanking::is_reserved;
 use mypay_schemas::firmbanking::FirmbankingRequest;
 use mypay_schemas::identity::{self, BadId};
 use mypay_schemas::payment::PaymentRequest;
@@ -15,6 +16,8 @@ use super::{Taken, at, hash_of, uuid};
 use crate::error::AuditError;
 use crate::rows::{Kind, Message, Place, Poison, Source};
 
+/// The largest request, key included, in bytes; a larger one is garbage.
+const MESSAGE_MAX: usize = 64 * 1024;
 /// The longest correlation id, in bytes; a longer one is garbage.
 const CORRELATION_ID_MAX: usize = 64;
 
@@ -46,9 +49,18 @@ pub(super) fn read(
         Flow::Settlement => {
             take::<SettlementRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
         }
-        Flow::Firmbanking => {
-            take::<FirmbankingRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
-        }
+        Flow::Firmbanking => take::<FirmbankingRequest>(reader, flow, message, taken, |request| {
+            let of_a_flow = is_reserved(&request.purpose);
+            (
+                0,
+                0,
+                if of_a_flow {
+                    Kind::Follows
+                } else {
+                    Kind::Plain
+                },
+            )
+        }),
     }
 }
 
@@ -75,6 +87,10 @@ fn take<R: Request + DeserializeOwned>(
         };
         taken.poison.push((flow, poison));
     };
+    if is_too_large(message) {
+        poison(reader.reasons.code("too_large"));
+        return Ok(());
+    }
     let request = match reader.decode::<R>(payload)? {
         Ok(request) => request,
         Err(why) => {
@@ -84,8 +100,11 @@ fn take<R: Request + DeserializeOwned>(
     };
     // The order of the consumer's own rules: which one a message breaks first
     // is the reason that its dead letter gives.
+    let (payer, payee, kind) = parties(&request);
     let parsed = identity::parse(request.message_id());
-    if parsed == Err(BadId::NotUuid) {
+    // Version 8 is ours to give: to what follows from a request.
+    let forged = parsed.is_ok_and(|id| id.get_version_num() == 8) && kind != Kind::Follows;
+    if parsed == Err(BadId::NotUuid) || forged {
         poison(reader.reasons.code("bad_message_id"));
         return Ok(());
     }
@@ -93,7 +112,6 @@ fn take<R: Request + DeserializeOwned>(
         poison(reader.reasons.code("bad_correlation_id"));
         return Ok(());
     }
-    let (payer, payee, kind) = parties(&request);
     let claimed = Message {
         id: parsed.map_or_else(|_| uuid(request.message_id()), |id| id.as_u128()),
         content: u128::from_be_bytes(request.content_hash()),
@@ -111,6 +129,12 @@ fn take<R: Request + DeserializeOwned>(
         super::messages_of(taken, flow).push(claimed);
     }
     Ok(())
+}
+
+/// Whether a message is larger than any of ours.
+pub(crate) fn is_too_large(message: &BorrowedMessage<'_>) -> bool {
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    length(message.payload()) + length(message.key()) > MESSAGE_MAX
 }
 
 /// Whether a correlation id is garbage.

@@ -14,7 +14,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
 use super::reader::Reader;
-use super::requests::is_bad_correlation;
+use super::requests::{is_bad_correlation, is_too_large};
 use super::{Taken, at, hash_of, uuid};
 use crate::error::AuditError;
 use crate::rows::{Kind, Message, Place, Poison, ResultEvent, Source};
@@ -112,13 +112,16 @@ pub(super) fn read(
         )
     };
     let result = match decode(reader, flow, payload)? {
-        Ok(result) => result,
-        Err(why) => {
-            taken
-                .strange
-                .push((shown(), format!("not a result: {why}")));
+        Ok(result) if !is_too_large(message) => result,
+        other => {
+            let (reason, why) = match other {
+                Err(why) if !is_too_large(message) => (why.code(), why.to_string()),
+                _ => ("too_large", "too large".to_string()),
+            };
+            let strange = format!("not a result: {why}");
+            taken.strange.push((shown(), strange));
             if flow == Flow::Firmbanking {
-                let reason = reader.reasons.code(why.code());
+                let reason = reader.reasons.code(reason);
                 for (reading, _) in WAITING_FOR_BANKS {
                     taken.poison.push((reading, poison(message, reason)));
                 }
@@ -174,20 +177,17 @@ fn pass_on(
     }
     // One that carries no time is refused, and nobody is told.
     let Ok(id) = parsed else { return };
-    let outcome = format!(
-        "{} {:?} {:?}",
-        result.request_id, result.status, result.reason
-    );
     let claimed = Message {
         id: id.as_u128(),
-        content: identity::derive(Uuid::nil(), &outcome).as_u128(),
+        // Which command it tells of; what came of it is not believed.
+        content: identity::derive(Uuid::nil(), &result.request_id).as_u128(),
         payer: 0,
         payee: uuid(&result.request_id),
         amount: result.amount,
         at: at(message),
         place: place(message),
         bytes: hash_of(message.payload().unwrap_or_default()),
-        kind: Kind::Plain,
+        kind: Kind::Follows,
     };
     super::messages_of(taken, flow).push(claimed);
 }

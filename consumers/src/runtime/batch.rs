@@ -185,7 +185,11 @@ async fn fates<H: Handler>(
             _ => None,
         })
         .filter(|arrived| {
-            mode.careful || arrived.offset < before.next_offset || recent.contains(&arrived.id)
+            // One that is too old to be taken may have been handled in its time.
+            mode.careful
+                || arrived.offset < before.next_offset
+                || recent.contains(&arrived.id)
+                || horizon.check(arrived.id, before.at, false).is_err()
         })
         .map(|arrived| arrived.id)
         .collect();

@@ -9,6 +9,7 @@ mod day;
 mod kills;
 mod offsets;
 mod outside_client;
+mod over_http;
 mod redelivery;
 mod registry;
 mod zombie;

@@ -127,7 +127,7 @@ async fn made_again_they_are_the_same<H: Handler>(
             "{id}: another trace: {header:?}"
         );
     }
-    Ok(())
+    world.audit_is_clean().await
 }
 
 async fn results_by_request(

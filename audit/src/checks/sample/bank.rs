@@ -23,7 +23,12 @@ pub(super) fn at_the_bank(data: &mut Data) {
         } else {
             command_of(origin)
         };
-        let request = message(id, number, 0, amount, Kind::Plain);
+        let kind = if origin == 0 {
+            Kind::Plain
+        } else {
+            Kind::Follows
+        };
+        let request = message(id, number, 0, amount, kind);
         let firmbanking = data.flow_mut(Flow::Firmbanking);
         firmbanking.messages.push(request);
         firmbanking.rows.push(row(&request, true));
@@ -41,11 +46,11 @@ pub(super) fn at_the_bank(data: &mut Data) {
             row.status = Status::Processing;
         }
         if done && flow != Flow::Firmbanking {
-            let id = derived(id, "result");
+            let (asked_by, id) = (id, derived(id, "result"));
             let place = place(Source::Bank, number);
             let answer = Message {
                 place,
-                ..message(id, number, command_of(origin), amount, Kind::Plain)
+                ..message(id, number, asked_by, amount, Kind::Follows)
             };
             data.flow_mut(flow).messages.push(answer);
             data.flow_mut(flow).rows.push(row(&answer, true));

@@ -91,7 +91,5 @@ pub(super) fn journal(data: &mut Data) {
             line,
         })
         .collect();
-    data.ledger
-        .postings
-        .sort_by_key(|posting| (posting.entry, posting.line));
+    data.ledger.postings.sort_by_key(Posting::order);
 }
