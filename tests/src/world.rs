@@ -12,6 +12,7 @@ use mypay_stack::{Condition, Endpoints, Role, Signal, Stack};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::programs::Program;
@@ -60,7 +61,7 @@ impl World {
         let endpoints = stack.up(|step| eprintln!("stack: {step}")).await?;
         in_sync(&endpoints.kafka_bootstrap).await?;
         prepare(&stack, &endpoints).await?;
-        let pool = mypay_database::reporting_pool(&endpoints.database_url, 8)?;
+        let pool = pool(&endpoints.database_url)?;
         mypay_database::migrate(&pool).await?;
         let encoders = Arc::new(Encoders::look_up(&endpoints.registry_url).await?);
         Ok(Self {
@@ -90,6 +91,12 @@ impl World {
     pub async fn mypay(&self, args: &[&str]) -> anyhow::Result<std::process::Output> {
         mypay(&self.stack, &self.endpoints, args).await
     }
+}
+
+/// A pool whose connections are looked at before use: a test may have killed
+/// the database meanwhile.
+fn pool(url: &str) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new().max_connections(8).test_before_acquire(true).connect_lazy(url)
 }
 
 /// The directory of the workspace.
