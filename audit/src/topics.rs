@@ -200,10 +200,14 @@ fn at(message: &BorrowedMessage<'_>) -> i64 {
     message.timestamp().to_millis().unwrap_or_default()
 }
 
-/// A hash that tells whether two messages have the same bytes, in this process.
+/// The most of a message's bytes that a dead letter carries.
+const DEAD_LETTER_MAX: usize = 1_500_000;
+
+/// A hash that tells whether two messages have the same bytes, in this process;
+/// of larger ones, those that a dead letter keeps.
 fn hash_of(payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(payload);
+    hasher.write(&payload[..payload.len().min(DEAD_LETTER_MAX)]);
     hasher.finish()
 }
 

@@ -89,7 +89,6 @@ pub fn answer(success: bool, reason: Option<String>) -> Answer {
     (!success).then(|| reason.unwrap_or_else(|| "refused_by_bank".to_string()))
 }
 
-
 /// A command to a bank, as an event of the request that brings it about.
 pub struct Command<'a> {
     /// The purpose, which is the flow's.

@@ -13,7 +13,9 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_REMITTANCE, id_of_command};
+use mypay_schemas::firmbanking::{
+    BankAccount, FirmbankingResult, PURPOSE_REMITTANCE, id_of_command,
+};
 use mypay_schemas::identity::derive;
 use mypay_schemas::remittance::{Receiver, RemittanceRequest, RemittanceResult};
 use mypay_schemas::{Flow, Request};

@@ -17,7 +17,9 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT, id_of_command};
+use mypay_schemas::firmbanking::{
+    BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT, id_of_command,
+};
 use mypay_schemas::identity::derive;
 use mypay_schemas::settlement::{SettlementRequest, SettlementResult};
 use mypay_schemas::{Flow, Request};

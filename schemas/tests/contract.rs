@@ -1,6 +1,8 @@
 //! Every record goes through its own schema and comes back the same; what
 //! older and newer writers wrote is read.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use mypay_schemas::recharge::RechargeResult;

@@ -81,7 +81,11 @@ impl World {
         let Some(ended) = live.iter().find(|program| !self.is_running(program)) else {
             return Ok(());
         };
-        bail!("{} has ended:\n{}", ended.name, self.stack.log_tail(&ended.name, 10))
+        bail!(
+            "{} has ended:\n{}",
+            ended.name,
+            self.stack.log_tail(&ended.name, 10)
+        )
     }
 
     fn live(&self) -> MutexGuard<'_, Vec<Program>> {
@@ -124,6 +128,12 @@ impl World {
             async || Ok(self.log(program)?.contains(text).then_some(())),
         )
         .await
+    }
+
+    /// Waits until a consumer has been given its partitions.
+    pub async fn assigned(&self, consumer: &Program) -> anyhow::Result<()> {
+        self.await_log(consumer, "partitions assigned", Duration::from_secs(60))
+            .await
     }
 
     /// Starts the dummy bank, if it does not run, and waits until it answers.

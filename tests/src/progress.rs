@@ -40,7 +40,7 @@ impl World {
             within,
             async || {
                 self.all_live()?;
-            let count_now = self.gone_through(flow).await?;
+                let count_now = self.gone_through(flow).await?;
                 Ok((count_now >= count).then_some(count_now))
             },
         )

@@ -96,7 +96,10 @@ impl World {
 /// A pool whose connections are looked at before use: a test may have killed
 /// the database meanwhile.
 fn pool(url: &str) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new().max_connections(8).test_before_acquire(true).connect_lazy(url)
+    PgPoolOptions::new()
+        .max_connections(8)
+        .test_before_acquire(true)
+        .connect_lazy(url)
 }
 
 /// The directory of the workspace.

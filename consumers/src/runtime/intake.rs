@@ -293,15 +293,13 @@ impl<M> Intake<M> {
                 .is_some_and(|assignment| Arc::ptr_eq(assignment, &work.assignment))
     }
 
-    /// The lanes with their epochs and what is in Kafka of each.
-    pub fn emitted(&self) -> Vec<(LaneKey, i64, i64)> {
+    /// The lanes with their epochs, and where it stands what of each is in Kafka.
+    pub fn emitted(&self) -> Vec<(LaneKey, i64, Arc<AtomicI64>)> {
         let state = self.lock();
         state
             .lanes
             .iter()
-            .filter_map(|(lane, queue)| {
-                Some((*lane, queue.epoch?, queue.emitted.load(Ordering::Acquire)))
-            })
+            .filter_map(|(lane, queue)| Some((*lane, queue.epoch?, Arc::clone(&queue.emitted))))
             .collect()
     }
 

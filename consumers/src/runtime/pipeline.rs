@@ -1,8 +1,8 @@
 //! The three stages of a flow's consumer, put together.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -20,7 +20,7 @@ use super::batch::{self, AttemptError, Fence, Mode};
 use super::emit::{Emission, Emitter, UnderWay};
 use super::fetch::{self, Fetcher};
 use super::handler::Handler;
-use super::intake::{Arrival, Intake, Work};
+use super::intake::{Arrival, Intake, LaneKey, Work};
 
 /// How many batches are in the database at once.
 ///
@@ -180,6 +180,7 @@ impl<H: Handler> Pipeline<H> {
             Some(fetched) => fetched,
             None => fetching.await,
         };
+        let emitted = intake.emitted();
         // The emitter ends when the last worker has dropped its sender and all
         // is sent. A consumer that Kafka has put out can commit nothing, and a
         // Kafka that is away is not waited for: what was not sent is made again
@@ -201,6 +202,9 @@ impl<H: Handler> Pipeline<H> {
             }
         }
         intake.revoke();
+        // So that nothing is sent twice should somebody set the group's offsets
+        // back while nothing runs.
+        note::<H>(&self.pool, emitted, &mut HashMap::new()).await;
         // Under the same name, the next session ends what this one left open.
         if !*slot.lost().borrow() {
             slot.give_back().await?;
@@ -404,28 +408,39 @@ fn patience() -> backon::ExponentialBackoff {
 
 /// Notes what is in Kafka while lanes are idle, and makes coming partitions.
 async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Intake<H::Message>>) {
-    let mut noted = std::collections::HashMap::new();
+    let mut noted = HashMap::new();
     let mut ticks: u64 = 0;
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         ticks += 1;
-        for (key, epoch, emitted) in intake.emitted() {
-            if noted.get(&key) == Some(&(epoch, emitted)) {
-                continue;
-            }
-            let lane = fetch::lane_name(H::FLOW.name(), key);
-            // Only a hint: should it fail, the next second tries again.
-            if lane::note_emitted(&pool, &lane, epoch, emitted)
-                .await
-                .is_ok()
-            {
-                noted.insert(key, (epoch, emitted));
-            }
-        }
+        note::<H>(&pool, intake.emitted(), &mut noted).await;
         if ticks.is_multiple_of(3_600)
             && let Err(error) = horizon.renew(&pool, Utc::now()).await
         {
             tracing::error!(%error, "the coming partitions of queue_log could not be made");
         }
+    }
+}
+
+/// Notes what of each lane is in Kafka, where it has moved since `noted`.
+async fn note<H: Handler>(
+    pool: &PgPool,
+    lanes: Vec<(LaneKey, i64, Arc<AtomicI64>)>,
+    noted: &mut HashMap<LaneKey, (i64, i64)>,
+) {
+    for (key, epoch, emitted) in lanes {
+        let emitted = emitted.load(Ordering::Acquire);
+        if noted.get(&key) == Some(&(epoch, emitted)) {
+            continue;
+        }
+        let lane = fetch::lane_name(H::FLOW.name(), key);
+        // Only a hint: should it fail, the next time tries again.
+        if lane::note_emitted(pool, &lane, epoch, emitted)
+            .await
+            .is_err()
+        {
+            return;
+        }
+        noted.insert(key, (epoch, emitted));
     }
 }

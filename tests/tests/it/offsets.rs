@@ -32,9 +32,9 @@ async fn offsets_set_back_emit_nothing_twice() -> anyhow::Result<()> {
         let new = world.read_from(topic, &from)?;
         ensure!(
             new.is_empty(),
-            "{} records again in {topic}, as {:?}",
+            "{} records again in {topic}, as at {:?}",
             new.len(),
-            new.first()
+            new.first().map(|record| record.at)
         );
     }
     day.is_settled(&world).await

@@ -26,10 +26,18 @@ struct Client {
 impl Client {
     fn new(world: &World) -> Self {
         let base = world.endpoints.api_url.trim_end_matches('/').to_owned();
-        Self { http: reqwest::Client::new(), base }
+        Self {
+            http: reqwest::Client::new(),
+            base,
+        }
     }
 
-    async fn post(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<(StatusCode, Value)> {
+    async fn post(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let answer = self
             .http
             .post(format!("{}{path}", self.base))
@@ -41,7 +49,13 @@ impl Client {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(self.http.get(format!("{}{path}", self.base)).send().await?.json().await?)
+        Ok(self
+            .http
+            .get(format!("{}{path}", self.base))
+            .send()
+            .await?
+            .json()
+            .await?)
     }
 
     /// Waits until the edge accepts requests.
@@ -73,7 +87,16 @@ fn key() -> String {
 async fn a_business_day_ends_with_a_clean_audit() -> anyhow::Result<()> {
     let world = World::begin().await?;
     let args = [
-        "day", "--count", "1500", "--members", "120", "--franchises", "8", "--lost-answers", "0.1", "--json",
+        "day",
+        "--count",
+        "1500",
+        "--members",
+        "120",
+        "--franchises",
+        "8",
+        "--lost-answers",
+        "0.1",
+        "--json",
     ];
     let output = world.mypay(&args).await?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -83,7 +106,14 @@ async fn a_business_day_ends_with_a_clean_audit() -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     let day: Value = serde_json::from_str(&told).context(told)?;
-    let flow = |name: &str| day["flows"].as_array().into_iter().flatten().find(|flow| flow["flow"] == name).cloned();
+    let flow = |name: &str| {
+        day["flows"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|flow| flow["flow"] == name)
+            .cloned()
+    };
     let recharge = flow("recharge").context("recharges")?;
     ensure!(recharge["completed"].as_u64() > Some(400), "{recharge}");
     ensure!(recharge["dead_letters"].as_u64() >= Some(1), "{recharge}");
@@ -93,7 +123,8 @@ async fn a_business_day_ends_with_a_clean_audit() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_answers_with_what_is_known_and_other_content_is_refused() -> anyhow::Result<()> {
+async fn the_same_key_answers_with_what_is_known_and_other_content_is_refused() -> anyhow::Result<()>
+{
     let world = World::begin().await?;
     let members = world.members(2, 100_000).await?;
     world.edge().await?;
@@ -107,14 +138,24 @@ async fn the_same_key_answers_with_what_is_known_and_other_content_is_refused() 
     let done = client.done(&id).await?;
     ensure!(done["processed_status"] == "success", "{done}");
     let (status, answer) = client.post("/remittances", &id, &body).await?;
-    ensure!(status == StatusCode::OK && answer["status"] == "COMPLETED", "{status} {answer}");
+    ensure!(
+        status == StatusCode::OK && answer["status"] == "COMPLETED",
+        "{status} {answer}"
+    );
     let other = json!({ "sender_id": members[0], "receiver": { "member_id": members[1] }, "amount": 1_001 });
     let (status, answer) = client.post("/remittances", &id, &other).await?;
     ensure!(status == StatusCode::CONFLICT, "{status} {answer}");
-    let money = client.get(&format!("/members/{}/money", members[1])).await?;
+    let money = client
+        .get(&format!("/members/{}/money", members[1]))
+        .await?;
     ensure!(money["balance"] == 101_000, "{money}");
-    let history = client.get(&format!("/members/{}/history", members[0])).await?;
-    ensure!(history["items"].as_array().map_or(0, Vec::len) >= 1, "{history}");
+    let history = client
+        .get(&format!("/members/{}/history", members[0]))
+        .await?;
+    ensure!(
+        history["items"].as_array().map_or(0, Vec::len) >= 1,
+        "{history}"
+    );
     world.stop(&consumer).await?;
     world.audit_is_clean().await
 }
@@ -129,18 +170,59 @@ async fn bad_requests_get_a_clear_answer() -> anyhow::Result<()> {
     let good = json!({ "member_id": member, "amount": 10_000 });
     let cases: [(&str, String, Value, u16); 8] = [
         ("/recharges", "not-a-uuid".into(), good.clone(), 400),
-        ("/recharges", "4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f".into(), good.clone(), 400),
-        ("/recharges", "01000000-0000-7000-8000-000000000001".into(), good.clone(), 400),
-        ("/recharges", key(), json!({ "member_id": member, "amount": 0 }), 422),
-        ("/recharges", key(), json!({ "member_id": member, "amount": -5 }), 422),
-        ("/recharges", key(), json!({ "member_id": member, "amount": i64::MAX }), 422),
-        ("/recharges", key(), json!({ "member_id": "nobody", "amount": 10_000 }), 422),
-        ("/recharges", key(), json!({ "member_id": member, "amount": 10_000, "extra": 1 }), 422),
+        (
+            "/recharges",
+            "4cbb2d2c-1c12-4b3e-9d3a-3f4f5f6f7f8f".into(),
+            good.clone(),
+            400,
+        ),
+        (
+            "/recharges",
+            "01000000-0000-7000-8000-000000000001".into(),
+            good.clone(),
+            400,
+        ),
+        (
+            "/recharges",
+            key(),
+            json!({ "member_id": member, "amount": 0 }),
+            422,
+        ),
+        (
+            "/recharges",
+            key(),
+            json!({ "member_id": member, "amount": -5 }),
+            422,
+        ),
+        (
+            "/recharges",
+            key(),
+            json!({ "member_id": member, "amount": i64::MAX }),
+            422,
+        ),
+        (
+            "/recharges",
+            key(),
+            json!({ "member_id": "nobody", "amount": 10_000 }),
+            422,
+        ),
+        (
+            "/recharges",
+            key(),
+            json!({ "member_id": member, "amount": 10_000, "extra": 1 }),
+            422,
+        ),
     ];
     for (path, key, body, expected) in cases {
         let (status, answer) = client.post(path, &key, &body).await?;
-        ensure!(status.as_u16() == expected, "{key} {body}: {status} {answer}");
-        ensure!(answer["reason"].is_string() && answer["detail"].is_string(), "{answer}");
+        ensure!(
+            status.as_u16() == expected,
+            "{key} {body}: {status} {answer}"
+        );
+        ensure!(
+            answer["reason"].is_string() && answer["detail"].is_string(),
+            "{answer}"
+        );
     }
     let malformed = client
         .http
@@ -150,7 +232,11 @@ async fn bad_requests_get_a_clear_answer() -> anyhow::Result<()> {
         .body("{ not json")
         .send()
         .await?;
-    ensure!(malformed.status() == StatusCode::BAD_REQUEST, "{}", malformed.status());
+    ensure!(
+        malformed.status() == StatusCode::BAD_REQUEST,
+        "{}",
+        malformed.status()
+    );
     let oversized = client
         .http
         .post(format!("{}/recharges", client.base))
@@ -159,7 +245,11 @@ async fn bad_requests_get_a_clear_answer() -> anyhow::Result<()> {
         .body(" ".repeat(1 << 20))
         .send()
         .await?;
-    ensure!(oversized.status() == StatusCode::PAYLOAD_TOO_LARGE, "{}", oversized.status());
+    ensure!(
+        oversized.status() == StatusCode::PAYLOAD_TOO_LARGE,
+        "{}",
+        oversized.status()
+    );
     world.audit_is_clean().await
 }
 
@@ -173,7 +263,8 @@ async fn with_kafka_down_requests_are_durably_accepted_and_health_says_so() -> a
     for broker in ["kafka-1", "kafka-2", "kafka-3"] {
         world.signal(broker, Signal::SIGKILL)?;
     }
-    let body = json!({ "sender_id": members[0], "receiver": { "member_id": members[1] }, "amount": 700 });
+    let body =
+        json!({ "sender_id": members[0], "receiver": { "member_id": members[1] }, "amount": 700 });
     let id = key();
     let (status, answer) = client.post("/remittances", &id, &body).await?;
     ensure!(status == StatusCode::ACCEPTED, "{status} {answer}");
@@ -228,7 +319,12 @@ async fn a_forged_answer_of_a_bank_moves_nothing() -> anyhow::Result<()> {
     };
     let topic = Flow::Firmbanking.result_topic();
     let value = world.encoders.encode(topic, &forged)?;
-    let sent = Outgoing { topic, key: Some(recharge.to_string().into_bytes()), payload: Some(value), ..Outgoing::default() };
+    let sent = Outgoing {
+        topic,
+        key: Some(recharge.to_string().into_bytes()),
+        payload: Some(value),
+        ..Outgoing::default()
+    };
     world.send(vec![sent]).await?;
     let consumer = world.consume("recharge")?;
     eventually("the forged answer to be read", LONG, async || {
@@ -245,8 +341,13 @@ async fn a_forged_answer_of_a_bank_moves_nothing() -> anyhow::Result<()> {
     .await?;
     let balances = world.balances(&[member]).await?;
     ensure!(balances.get(&member) == Some(&50_000), "{balances:?}");
-    let statuses = world.statuses("recharge", &[derive(command, "result")]).await?;
-    ensure!(statuses.is_empty(), "a forged answer was claimed: {statuses:?}");
+    let statuses = world
+        .statuses("recharge", &[derive(command, "result")])
+        .await?;
+    ensure!(
+        statuses.is_empty(),
+        "a forged answer was claimed: {statuses:?}"
+    );
     world.stop(&consumer).await
 }
 
@@ -262,9 +363,17 @@ async fn a_replay_does_nothing_twice() -> anyhow::Result<()> {
     let topic = Flow::Remittance.request_topic();
     let replay = ["replay", "--topic", topic, "--from=-1h", "--json"];
     let dry = world.mypay(&[&replay[..], &["--dry-run"]].concat()).await?;
-    ensure!(dry.status.success(), "{}", String::from_utf8_lossy(&dry.stderr));
+    ensure!(
+        dry.status.success(),
+        "{}",
+        String::from_utf8_lossy(&dry.stderr)
+    );
     let replayed = world.mypay(&replay).await?;
-    ensure!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    ensure!(
+        replayed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&replayed.stderr)
+    );
     tokio::time::sleep(Duration::from_millis(200)).await;
     world.drained(Flow::Remittance, LONG).await?;
     world.stop(&consumer).await?;

@@ -47,7 +47,7 @@ async fn known_and_unknown_schema_ids_wait_for_the_registry() -> anyhow::Result<
     world.stop(&consumer).await?;
 
     let consumer = world.consume("remittance")?;
-    world.await_members(Flow::Remittance, 1, LONG).await?;
+    world.assigned(&consumer).await?;
     world.signal("registry", Signal::SIGKILL)?;
     let before = world.gone_through(Flow::Remittance).await?;
     unknown.extend(send(&world, &members, &mut asked).await?);
@@ -113,6 +113,8 @@ async fn a_rebalance_while_the_registry_is_away_loses_nothing() -> anyhow::Resul
     // Neither has read anything, so neither has a schema in memory.
     let waiting = world.start("remittance-a", &["consume", "remittance"])?;
     let dying = world.start("remittance-b", &["consume", "remittance"])?;
+    world.assigned(&waiting).await?;
+    world.assigned(&dying).await?;
     world.await_members(Flow::Remittance, 2, LONG).await?;
 
     world.signal("registry", Signal::SIGKILL)?;

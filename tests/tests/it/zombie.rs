@@ -32,6 +32,8 @@ async fn taken_for_dead(
     let mut day = Day::begin(&world, 500).await?;
     let zombie = world.start("remittance-a", &["consume", "remittance"])?;
     let other = world.start("remittance-b", &["consume", "remittance"])?;
+    world.assigned(&zombie).await?;
+    world.assigned(&other).await?;
     world.await_members(Flow::Remittance, 2, LONG).await?;
 
     let before = world.gone_through(Flow::Remittance).await?;
