@@ -32,7 +32,8 @@ impl World {
         let verdict: Verdict = serde_json::from_str(&said)
             .with_context(|| format!("mypay audit said {said}\n{complained}"))?;
         let compared: u64 = verdict.checks.iter().map(|check| check.compared).sum();
-        eprintln!("audit: {}, {compared} compared", verdict.verdict);
+        let after = self.begun.elapsed().as_secs();
+        eprintln!("audit: {}, {compared} compared, after {after} s", verdict.verdict);
         if verdict.verdict == "clean" && output.status.success() {
             crate::world::settled();
             return Ok(());

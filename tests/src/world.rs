@@ -38,6 +38,8 @@ pub struct World {
     pub pool: PgPool,
     /// Writes messages under the ids that the registry gave our schemas.
     pub encoders: Arc<Encoders>,
+    /// When the test began.
+    pub(crate) begun: std::time::Instant,
     /// The programs that a test has started and not ended.
     pub(crate) live: std::sync::Mutex<Vec<Program>>,
     _alone: MutexGuard<'static, ()>,
@@ -53,6 +55,7 @@ impl World {
     /// empty stack. Its logs are kept in `<home>-failed`.
     pub async fn begin() -> anyhow::Result<Self> {
         let alone = ALONE.lock().await;
+        let begun = std::time::Instant::now();
         let stack = Stack::at(home());
         if UNSETTLED.swap(true, Ordering::Relaxed) {
             begin_anew(&stack).await?;
@@ -69,6 +72,7 @@ impl World {
             endpoints,
             pool,
             encoders,
+            begun,
             live: Default::default(),
             _alone: alone,
         })
