@@ -33,7 +33,10 @@ impl World {
             .with_context(|| format!("mypay audit said {said}\n{complained}"))?;
         let compared: u64 = verdict.checks.iter().map(|check| check.compared).sum();
         let after = self.begun.elapsed().as_secs();
-        eprintln!("audit: {}, {compared} compared, after {after} s", verdict.verdict);
+        eprintln!(
+            "audit: {}, {compared} compared, after {after} s",
+            verdict.verdict
+        );
         if verdict.verdict == "clean" && output.status.success() {
             crate::world::settled();
             return Ok(());

@@ -20,7 +20,7 @@ pub(super) fn agree_with_queue_log(data: &Data) -> Check {
     let mut check = Check::new(
         "commands_agree_with_queue_log",
         "each command to a bank, and its firmbanking request: done and success, refused and failure, else in progress; and the amount asked for",
-        "SELECT * FROM banking.firmbanking WHERE firmbanking_id = '<id>'; mypay trace <id>",
+        "SELECT * FROM banking.firmbanking WHERE firmbanking_id = '<id>'; GET /requests/<id>",
     );
     let of = data.flow(Flow::Firmbanking);
     let mut rows = Cursor::new(&of.rows);

@@ -25,7 +25,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "dead_letters_match_messages",
         "each message that is no Avro of ours, has no UUID for an id, or the id of another: one dead letter, of the same bytes",
-        "mypay dlq groups; mypay dlq show",
+        "the dlq.* headers of the letter, and the message at dlq.topic, dlq.partition, dlq.offset",
     );
     for flow in Flow::ALL {
         let of = data.flow(flow);

@@ -16,7 +16,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "payments_moved_once",
         "each payment request on the topic, its postings, its slip, and the commission that its result tells",
-        "mypay trace <id>; SELECT * FROM payment.slip WHERE payment_id = '<id>'",
+        "GET /requests/<id>; SELECT * FROM payment.slip WHERE payment_id = '<id>'",
     );
     let of = data.flow(Flow::Payment);
     let mut messages = Cursor::new(&of.messages);

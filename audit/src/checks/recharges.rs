@@ -16,7 +16,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "recharges_moved_once",
         "each recharge request on the topic, its state, and its posting: one once the bank confirmed, none else",
-        "mypay trace <id>; SELECT * FROM recharge.recharge WHERE recharge_id = '<id>'",
+        "GET /requests/<id>; SELECT * FROM recharge.recharge WHERE recharge_id = '<id>'",
     );
     let of = data.flow(Flow::Recharge);
     let mut messages = Cursor::new(&of.messages);

@@ -17,7 +17,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "refused_ids_are_rejected_each_time",
         "each request whose id cannot be claimed: a REJECTED result an occurrence, and no queue_log row",
-        "mypay trace <id>; is the client's id a UUID version 7?",
+        "GET /requests/<id>; is the client's id a UUID version 7?",
     );
     for flow in Flow::ALL {
         let of = data.flow(flow);

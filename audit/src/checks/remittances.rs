@@ -21,7 +21,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "remittances_moved_once",
         "each remittance request on the topic, and its postings: amount, fee, sender, receiver; for a bank account also what the bank's answer made of it",
-        "mypay trace <id>; SELECT * FROM money.posting WHERE entry_id = '<id>'",
+        "GET /requests/<id>; SELECT * FROM money.posting WHERE entry_id = '<id>'",
     );
     let of = data.flow(Flow::Remittance);
     let mut messages = Cursor::new(&of.messages);

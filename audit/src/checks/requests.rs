@@ -15,7 +15,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "requests_have_one_queue_log_row",
         "each request that was handled, and its row in queue_log: there, and of the same content",
-        "mypay trace <id>; SELECT * FROM queue_log WHERE message_id = '<id>'",
+        "GET /requests/<id>; SELECT * FROM queue_log WHERE message_id = '<id>'",
     );
     for flow in Flow::ALL {
         let of = data.flow(flow);

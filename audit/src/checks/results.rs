@@ -24,7 +24,7 @@ pub(super) fn done_have_one(data: &Data) -> Check {
     let mut check = Check::new(
         "done_requests_have_one_result",
         "each request that queue_log has as done, and its results on the topic (read_committed)",
-        "mypay trace <id>; the consumer's log around its processed_timestamp",
+        "GET /requests/<id>; the consumer's log around its processed_timestamp",
     );
     let refusals = refusals(data);
     let mut under_way = 0u64;

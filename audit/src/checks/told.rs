@@ -16,7 +16,7 @@ pub(super) fn have_requests(data: &Data) -> Check {
     let mut check = Check::new(
         "results_say_what_queue_log_says",
         "each result, and the row of its request in queue_log: status and reason",
-        "mypay trace <request_id>",
+        "GET /requests/<request_id>",
     );
     let refusals = refusals(data);
     for flow in Flow::ALL {
