@@ -1,15 +1,14 @@
 # The whole vocabulary of this checkout; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build up down status run test lint audit bench clean
+.PHONY: help prerequisites build up down status run test lint audit clean
 # One target after the other, whatever -j says: they share servers and a target/.
 .NOTPARALLEL:
 
 MYPAY := target/release/mypay
 RUN_COUNT ?= 20000
-BENCH ?= remittance
 
 help: ## List the targets
-	@echo "usage: make TARGET [RUN_COUNT=20000] [BENCH=remittance] [MYPAY_STACK=local|docker]"
+	@echo "usage: make TARGET [RUN_COUNT=20000] [MYPAY_STACK=local|docker]"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 prerequisites: ## Check the tools that are needed; as root on Debian, install what is missing
@@ -42,9 +41,6 @@ lint: build ## Check formatting, lints, schemas, topics and docker-compose.yml
 
 audit: build ## Compare topics, queue_log, ledger, results and bank; exit 1 when something is off
 	$(MYPAY) audit
-
-bench: build ## Measure how fast BENCH drains
-	$(MYPAY) bench $(BENCH)
 
 clean: ## Stop everything, delete its data and what was built
 	@if [ -x $(MYPAY) ]; then $(MYPAY) stack down --wipe; fi
