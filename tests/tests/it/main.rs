@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod broker;
+mod codecs;
 mod database;
 mod day;
 mod kills;
