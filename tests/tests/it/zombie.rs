@@ -45,9 +45,7 @@ async fn taken_for_dead(
     world.await_members(Flow::Remittance, 1, LONG).await?;
     pumping.await??;
     // While the zombie still holds whatever it held.
-    world
-        .drained(Flow::Remittance, Duration::from_secs(60))
-        .await?;
+    world.drained(Flow::Remittance, LONG).await?;
 
     let pumping = world.pump(day.requests(&world, 5_000)?, 2_000)?;
     world.resume(&zombie)?;
