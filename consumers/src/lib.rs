@@ -14,4 +14,5 @@ pub mod runtime;
 pub mod settlement;
 pub mod worker;
 
+pub use runtime::metrics;
 pub use runtime::pipeline::{Pipeline, Settings};

@@ -15,5 +15,6 @@ pub mod emit;
 pub mod fetch;
 pub mod handler;
 pub mod intake;
+pub mod metrics;
 pub mod pipeline;
 pub mod recent;

@@ -2,8 +2,10 @@
 
 pub(crate) mod audit;
 pub(crate) mod bank;
+pub(crate) mod bench;
 pub(crate) mod consume;
 pub(crate) mod day;
+pub(crate) mod metrics;
 pub(crate) mod produce;
 pub(crate) mod replay;
 pub(crate) mod schemas;

@@ -42,6 +42,8 @@ enum Command {
     Replay(cmd::replay::Args),
     /// Run a business day through the pipeline, and audit it.
     Day(cmd::day::Args),
+    /// Measure a flow: messages a second, latency, and where the time goes.
+    Bench(cmd::bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -63,6 +65,7 @@ fn main() -> std::process::ExitCode {
             Command::Audit(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,
+            Command::Bench(args) => args.run(cli.json).await,
         }
     });
     match outcome {

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::dead_letter::{Place, Why, dead_letter};
 use super::handler::{Arrived, Handler, Verdict};
 use super::intake::Arrival;
+use super::metrics::{Metrics, Step};
 use super::recent::Recent;
 
 /// How a batch is attempted.
@@ -99,19 +100,36 @@ enum Fate {
     Unclaimable(Reason),
 }
 
+/// What every batch of a flow is attempted with.
+pub struct Stage<'a, H> {
+    /// The flow.
+    pub handler: &'a H,
+    /// The database.
+    pub pool: &'a PgPool,
+    /// The ids that can be claimed.
+    pub horizon: &'a Horizon,
+    /// Where the time goes.
+    pub metrics: &'a Metrics,
+}
+
 /// Attempts a batch; gives its events, in the order of the offsets.
 pub async fn attempt<H: Handler>(
-    handler: &H,
-    pool: &PgPool,
-    horizon: &Horizon,
+    stage: &Stage<'_, H>,
     fence: &Fence<'_>,
     batch: &[Arrival<H::Message>],
     recent: &Recent,
     mode: &Mode,
 ) -> Result<Vec<Event>, AttemptError> {
+    let Stage {
+        handler,
+        pool,
+        horizon,
+        metrics,
+    } = *stage;
     let Some(last) = batch.last() else {
         return Ok(Vec::new());
     };
+    let mut watch = metrics.watch();
     let mut transaction = pool.begin().await?;
     let before = lane::advance(
         &mut transaction,
@@ -122,6 +140,7 @@ pub async fn attempt<H: Handler>(
     )
     .await?
     .ok_or(AttemptError::Fenced)?;
+    watch.was(Step::Fence);
     let at = before.at;
     let mut fates = fates::<H>(
         &mut transaction,
@@ -133,15 +152,19 @@ pub async fn attempt<H: Handler>(
         mode,
     )
     .await?;
+    watch.was(Step::Claim);
     let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
     let mut outcomes = Vec::new();
     if !fresh.is_empty() {
         let mut state = handler
             .load(&mut transaction, &fresh, at, mode.locked)
             .await?;
+        watch.was(Step::Load);
         let verdicts = decide(handler, &mut state, &fresh, at)?;
+        watch.was(Step::Decide);
         let claims = claims(&fresh, &verdicts);
         claim(&mut transaction, fence.lane, &claims, mode).await?;
+        watch.was(Step::Claim);
         write(handler, &mut transaction, state, at, mode).await?;
         outcomes = judged(&mut fates, verdicts);
     }
@@ -150,8 +173,15 @@ pub async fn attempt<H: Handler>(
     if counts.handled + counts.duplicates + counts.dead_letters > 0 {
         lane::count(&mut transaction, fence.lane, counts).await?;
     }
+    watch.was(Step::Write);
     let events = events(handler, fence.lane, batch, fates, outcomes)?;
+    watch.was(Step::Events);
     transaction.commit().await?;
+    watch.was(Step::Commit);
+    metrics.batches.observe(batch.len() as f64);
+    metrics.handled.inc_by(counts.handled as u64);
+    metrics.duplicates.inc_by(counts.duplicates as u64);
+    metrics.dead_letters.inc_by(counts.dead_letters as u64);
     Ok(events)
 }
 

@@ -20,6 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::intake::{Assignment, LaneKey};
+use super::metrics::{Metrics, Step};
 
 /// How many producers take turns.
 pub const PRODUCERS: usize = 3;
@@ -62,6 +63,8 @@ pub struct Emitter<C: ConsumerContext + 'static> {
     pub consumer: Arc<BaseConsumer<C>>,
     /// How many emissions are under way.
     pub under_way: Arc<UnderWay>,
+    /// Where the time goes.
+    pub metrics: Metrics,
 }
 
 impl<C: ConsumerContext + 'static> Emitter<C> {
@@ -117,7 +120,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
                 *place = self.connect(*turn);
             }
             let sent = match place.as_mut() {
-                Some(producer) => transact(producer, &emissions),
+                Some(producer) => transact(producer, &emissions, &self.metrics),
                 None => Err(KafkaError::Canceled),
             };
             match sent {
@@ -211,7 +214,12 @@ fn gather(first: Emission, queue: &mut mpsc::Receiver<Emission>) -> Vec<Emission
     emissions
 }
 
-fn transact(producer: &mut TransactionalProducer, emissions: &[Emission]) -> KafkaResult<()> {
+fn transact(
+    producer: &mut TransactionalProducer,
+    emissions: &[Emission],
+    metrics: &Metrics,
+) -> KafkaResult<()> {
+    let mut watch = metrics.watch();
     let Some(last) = emissions.last() else {
         return Ok(());
     };
@@ -228,5 +236,13 @@ fn transact(producer: &mut TransactionalProducer, emissions: &[Emission]) -> Kaf
     for event in emissions.iter().flat_map(|emission| &emission.events) {
         producer.send(event)?;
     }
-    producer.commit(list, &last.assignment.group)
+    watch.was(Step::Send);
+    producer.commit(list, &last.assignment.group)?;
+    watch.was(Step::End);
+    let events: usize = emissions
+        .iter()
+        .map(|emission| emission.events.len())
+        .sum();
+    metrics.transactions.observe(events as f64);
+    Ok(())
 }

@@ -24,6 +24,7 @@ use super::dead_letter::Why;
 use super::emit::UnderWay;
 use super::handler::{Arrived, Handler, Raw};
 use super::intake::{Arrival, Intake, LaneKey};
+use super::metrics::{Metrics, Step};
 
 const POLL: Duration = Duration::from_millis(100);
 /// After so long without room the partitions are paused, and polling goes on.
@@ -41,6 +42,7 @@ const MESSAGE_MAX: usize = 64 * 1024;
 pub struct GroupContext<M> {
     intake: Arc<Intake<M>>,
     under_way: Arc<UnderWay>,
+    metrics: Metrics,
 }
 
 impl<M: Send + Sync + 'static> ClientContext for GroupContext<M> {}
@@ -63,6 +65,7 @@ impl<M: Send + Sync + 'static> ConsumerContext for GroupContext<M> {
             tracing::info!(partitions = partitions.count(), "partitions assigned");
             if let Some(group) = consumer.group_metadata() {
                 self.intake.assign(group);
+                self.metrics.assigned_now();
             }
         }
     }
@@ -74,10 +77,12 @@ pub fn consumer<H: Handler>(
     member: &str,
     intake: &Arc<Intake<H::Message>>,
     under_way: &Arc<UnderWay>,
+    metrics: &Metrics,
 ) -> KafkaResult<BaseConsumer<GroupContext<H::Message>>> {
     let context = GroupContext {
         intake: Arc::clone(intake),
         under_way: Arc::clone(under_way),
+        metrics: metrics.clone(),
     };
     let consumer: BaseConsumer<_> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -128,27 +133,35 @@ pub struct Fetcher<H: Handler> {
     /// the generation of its assignment: a rebalance gives partitions that
     /// nobody has paused yet, and what they bring must not be lost.
     pub held: VecDeque<(u64, OwnedMessage)>,
+    /// Where the time goes.
+    pub metrics: Metrics,
 }
 
 impl<H: Handler> Fetcher<H> {
     /// Polls until it is told to stop, or the group has no place for it.
     pub fn run(mut self) -> KafkaResult<()> {
+        let metrics = self.metrics.clone();
+        let mut watch = metrics.watch();
         while !self.stop.load(Ordering::Relaxed) {
             if !self.await_room()? {
                 continue;
             }
+            watch.was(Step::Room);
             if let Some((generation, message)) = self.held.pop_front() {
                 self.take(generation, &message)?;
                 continue;
             }
             let consumer = Arc::clone(&self.consumer);
-            match consumer.poll(POLL) {
+            let polled = consumer.poll(POLL);
+            watch.was(Step::Poll);
+            match polled {
                 None => {}
                 // Rebalances are served by polling, so none comes between the
                 // message and the look at its generation.
                 Some(Ok(message)) => self.take(self.intake.generation(), &message)?,
                 Some(Err(error)) => self.minor(error)?,
             }
+            watch.was(Step::Decode);
         }
         Ok(())
     }

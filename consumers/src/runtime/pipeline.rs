@@ -16,11 +16,12 @@ use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 
-use super::batch::{self, AttemptError, Fence, Mode};
+use super::batch::{self, AttemptError, Fence, Mode, Stage};
 use super::emit::{Emission, Emitter, UnderWay};
 use super::fetch::{self, Fetcher};
 use super::handler::Handler;
 use super::intake::{Arrival, Intake, LaneKey, Work};
+use super::metrics::{Metrics, Step};
 
 /// How many batches are in the database at once.
 ///
@@ -64,15 +65,17 @@ pub struct Pipeline<H: Handler> {
     handler: Arc<H>,
     pool: PgPool,
     settings: Settings,
+    metrics: Metrics,
 }
 
 impl<H: Handler> Pipeline<H> {
     /// A consumer for a flow.
-    pub fn new(handler: H, pool: PgPool, settings: Settings) -> Self {
+    pub fn new(handler: H, pool: PgPool, settings: Settings, metrics: Metrics) -> Self {
         Self {
             handler: Arc::new(handler),
             pool,
             settings,
+            metrics,
         }
     }
 
@@ -118,12 +121,14 @@ impl<H: Handler> Pipeline<H> {
             &name,
             &intake,
             &under_way,
+            &self.metrics,
         )?);
         let emitter = Emitter {
             bootstrap: self.settings.bootstrap.clone(),
             name: name.clone(),
             consumer: Arc::clone(&consumer),
             under_way: Arc::clone(&under_way),
+            metrics: self.metrics.clone(),
         };
         let mut emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
         let fetcher = Fetcher::<H> {
@@ -133,6 +138,7 @@ impl<H: Handler> Pipeline<H> {
             runtime: tokio::runtime::Handle::current(),
             stop: Arc::clone(&stopping),
             held: VecDeque::new(),
+            metrics: self.metrics.clone(),
         };
         let mut fetching = tokio::task::spawn_blocking(move || fetcher.run());
         let mut workers = tokio::task::JoinSet::new();
@@ -143,6 +149,7 @@ impl<H: Handler> Pipeline<H> {
                 horizon: Arc::clone(&horizon),
                 intake: Arc::clone(&intake),
                 emissions: emissions.clone(),
+                metrics: self.metrics.clone(),
             }));
         }
         drop(emissions);
@@ -222,10 +229,16 @@ struct Worker<H: Handler> {
     horizon: Arc<Horizon>,
     intake: Arc<Intake<H::Message>>,
     emissions: mpsc::Sender<Emission>,
+    metrics: Metrics,
 }
 
 async fn work<H: Handler>(worker: Worker<H>) {
-    while let Some(mut work) = worker.intake.take(H::BATCH).await {
+    loop {
+        let mut watch = worker.metrics.watch();
+        let Some(mut work) = worker.intake.take(H::BATCH).await else {
+            return;
+        };
+        watch.was(Step::Idle);
         let Some(events) = worker.handle(&mut work).await else {
             if worker.intake.is_current(&work) {
                 // Fenced off while the group still counts on us: the session
@@ -319,15 +332,13 @@ impl<H: Handler> Worker<H> {
         let mut delays = patience();
         let mut agains = 0;
         while work.assignment.is_alive() {
-            let attempt = batch::attempt(
-                &*self.handler,
-                &self.pool,
-                &self.horizon,
-                fence,
-                part,
-                &work.recent,
-                &mode,
-            );
+            let stage = Stage {
+                handler: &*self.handler,
+                pool: &self.pool,
+                horizon: &self.horizon,
+                metrics: &self.metrics,
+            };
+            let attempt = batch::attempt(&stage, fence, part, &work.recent, &mode);
             // A commit whose answer was lost is found out by the next attempt:
             // its rows are done, at these very offsets.
             let attempted = tokio::time::timeout(H::PATIENCE, attempt)
@@ -347,6 +358,7 @@ impl<H: Handler> Worker<H> {
                 // which was taken already can only be a race, and races pass.
                 Err(AttemptError::Again(next)) if agains < 20 => {
                     agains += 1;
+                    self.metrics.again.inc();
                     mode = next;
                 }
                 Err(AttemptError::Again(_)) => {

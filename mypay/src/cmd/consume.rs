@@ -8,6 +8,7 @@ use anyhow::Context;
 use mypay_bank::rest_window::RestWindow;
 use mypay_bank::{BankClient, ClassTable, ClientConfig};
 use mypay_consumers::firmbanking::Firmbanking;
+use mypay_consumers::metrics::Families;
 use mypay_consumers::payment::Payment;
 use mypay_consumers::recharge::Recharge;
 use mypay_consumers::remittance::Remittance;
@@ -20,6 +21,7 @@ use mypay_idempotency::slot::Slot;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_stack::Endpoints;
+use prometheus_client::registry::Registry;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// Flows: recharge, remittance, payment, settlement, firmbanking, or all.
     #[arg(required = true, value_name = "FLOW")]
     flows: Vec<String>,
+    /// Where `GET /metrics` answers, as in 0.0.0.0:9464; nowhere where absent.
+    #[arg(long, env = "MYPAY_METRICS_LISTEN")]
+    metrics_listen: Option<std::net::SocketAddr>,
     /// Seconds until the first inquiry about an answer that stayed away.
     #[arg(long, env = "MYPAY_INQUIRY_FIRST_SECONDS", default_value_t = 300.0)]
     inquiry_first: f64,
@@ -65,8 +70,11 @@ impl Args {
             registry_url: endpoints.registry_url.clone(),
         };
         let limits = Limits::default();
+        let mut registry = Registry::default();
+        let families = Families::register(&mut registry);
         let mut tasks = JoinSet::new();
         for flow in flows {
+            let metrics = families.of(flow);
             let (pool, settings, encoders, stop) = (
                 pool.clone(),
                 settings.clone(),
@@ -76,15 +84,15 @@ impl Args {
             match flow {
                 Flow::Recharge => {
                     let handler = Recharge { encoders, limits };
-                    tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
+                    tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Remittance => {
                     let handler = Remittance { encoders, limits };
-                    tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
+                    tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Payment => {
                     let handler = Payment { encoders, limits };
-                    tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
+                    tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Settlement => {
                     let handler = Settlement {
@@ -92,13 +100,14 @@ impl Args {
                         limits,
                         pool: pool.clone(),
                     };
-                    tasks.spawn(Pipeline::new(handler, pool, settings).run(stop));
+                    tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Firmbanking => {
                     let handler = Firmbanking {
                         encoders: Arc::clone(&encoders),
                     };
-                    tasks.spawn(Pipeline::new(handler, pool.clone(), settings).run(stop.clone()));
+                    let pipeline = Pipeline::new(handler, pool.clone(), settings, metrics);
+                    tasks.spawn(pipeline.run(stop.clone()));
                     let bank = self.bank(&endpoints)?;
                     let inquiry = Inquiry {
                         first: Duration::try_from_secs_f64(self.inquiry_first)?,
@@ -108,6 +117,9 @@ impl Args {
                     tasks.spawn(work(pool, bootstrap, encoders, bank, inquiry, stop));
                 }
             }
+        }
+        if let Some(address) = self.metrics_listen {
+            super::metrics::serve(address, registry).await?;
         }
         while let Some(ended) = tasks.join_next().await {
             ended.context("a consumer's task panicked")?;

@@ -22,6 +22,7 @@ use mypay_stack::{Endpoints, Stack};
 
 use edge::Edge;
 use follow::Follower;
+pub(crate) use processes::prepare;
 
 /// Run a business day through the pipeline, and audit it.
 #[derive(clap::Args)]

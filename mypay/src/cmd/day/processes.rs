@@ -10,7 +10,7 @@ use mypay_stack::{Endpoints, Stack};
 use mypay_topics::{Cluster, Plan, Profile};
 
 /// Applies the topics, registers the schemas and brings the tables up to date.
-pub(super) async fn prepare(endpoints: &Endpoints, say: &impl Fn(&str)) -> anyhow::Result<()> {
+pub(crate) async fn prepare(endpoints: &Endpoints, say: &impl Fn(&str)) -> anyhow::Result<()> {
     let plan = Plan::load(Profile::Local)?;
     let applied = Cluster::new(&endpoints.kafka_bootstrap)?
         .apply(&plan)

@@ -1,0 +1,21 @@
+//! Measures the pipeline on real servers, and what it is measured against.
+//!
+//! | file | what |
+//! |---|---|
+//! | `drain.rs` | a backlog, and how long it takes to be worked off |
+//! | `paced.rs` | requests at a steady pace, and how long each waits |
+//! | `town.rs`, `requests.rs` | members, and what they ask for |
+//! | `results.rs`, `money.rs` | that each request has one result, and the money is right |
+//! | `consumer.rs`, `usage.rs` | the program under measurement, and what it uses |
+//!
+//! A measurement whose outcome is wrong is an error and gives no figure.
+
+pub mod consumer;
+pub mod drain;
+pub mod money;
+pub mod paced;
+pub mod requests;
+pub mod results;
+pub mod town;
+pub mod usage;
+pub mod world;

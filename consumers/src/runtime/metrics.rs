@@ -1,0 +1,284 @@
+//! What a consumer counts, and where its time goes, as Prometheus reads it.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mypay_schemas::Flow;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// A step on the way of a message. Steps of different stages overlap: the three
+/// stages work side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Fetch stage: waiting for a message of librdkafka.
+    Poll,
+    /// Fetch stage: reading a message, checking its id, queueing it.
+    Decode,
+    /// Fetch stage: waiting for room before the database.
+    Room,
+    /// Database stage: waiting for messages.
+    Idle,
+    /// Database stage: BEGIN and the lane's fence.
+    Fence,
+    /// Database stage: looking ids up, and claiming messages in `queue_log`.
+    Claim,
+    /// Database stage: loading accounts.
+    Load,
+    /// Database stage: deciding. No I/O.
+    Decide,
+    /// Database stage: balances, postings and the flow's own rows.
+    Write,
+    /// Database stage: COMMIT.
+    Commit,
+    /// Database stage: making the events. No I/O.
+    Events,
+    /// Emit stage: handing events to librdkafka.
+    Send,
+    /// Emit stage: acknowledgements, offsets, end of the Kafka transaction.
+    End,
+}
+
+impl Step {
+    /// All steps, in the order of a message's way.
+    pub const ALL: [Step; 13] = [
+        Step::Poll,
+        Step::Decode,
+        Step::Room,
+        Step::Idle,
+        Step::Fence,
+        Step::Claim,
+        Step::Load,
+        Step::Decide,
+        Step::Write,
+        Step::Commit,
+        Step::Events,
+        Step::Send,
+        Step::End,
+    ];
+
+    /// Its name, as the label `step` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::Poll => "poll",
+            Step::Decode => "decode",
+            Step::Room => "room",
+            Step::Idle => "idle",
+            Step::Fence => "fence",
+            Step::Claim => "claim",
+            Step::Load => "load",
+            Step::Decide => "decide",
+            Step::Write => "write",
+            Step::Commit => "commit",
+            Step::Events => "events",
+            Step::Send => "send",
+            Step::End => "end",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFlow {
+    flow: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStep {
+    flow: &'static str,
+    step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    flow: &'static str,
+    outcome: &'static str,
+}
+
+/// The metrics of all flows of a process, under their names.
+#[derive(Debug, Clone)]
+pub struct Families {
+    steps: Family<OfStep, Seconds>,
+    messages: Family<OfOutcome, Counter>,
+    batches: Family<OfFlow, Histogram, fn() -> Histogram>,
+    again: Family<OfFlow, Counter>,
+    transactions: Family<OfFlow, Histogram, fn() -> Histogram>,
+    assigned: Family<OfFlow, Gauge<f64, AtomicU64>>,
+}
+
+fn sizes() -> Histogram {
+    Histogram::new([
+        1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
+        20_000.0, 50_000.0,
+    ])
+}
+
+impl Families {
+    /// Puts the metrics' names into a registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let families = Self {
+            steps: Family::default(),
+            messages: Family::default(),
+            batches: Family::new_with_constructor(sizes as fn() -> Histogram),
+            again: Family::default(),
+            transactions: Family::new_with_constructor(sizes as fn() -> Histogram),
+            assigned: Family::default(),
+        };
+        registry.register(
+            "mypay_consumer_step_seconds",
+            "Time spent in each step; steps of different stages overlap",
+            families.steps.clone(),
+        );
+        registry.register(
+            "mypay_consumer_messages",
+            "Messages by what became of them",
+            families.messages.clone(),
+        );
+        registry.register(
+            "mypay_consumer_batch_messages",
+            "Messages of a PostgreSQL commit",
+            families.batches.clone(),
+        );
+        registry.register(
+            "mypay_consumer_batches_again",
+            "Batches that were rolled back and done again",
+            families.again.clone(),
+        );
+        registry.register(
+            "mypay_consumer_transaction_events",
+            "Events of a Kafka transaction",
+            families.transactions.clone(),
+        );
+        registry.register(
+            "mypay_consumer_assigned_timestamp_seconds",
+            "When the group last gave partitions to this consumer",
+            families.assigned.clone(),
+        );
+        families
+    }
+
+    /// The metrics of one flow.
+    pub fn of(&self, flow: Flow) -> Metrics {
+        let name = flow.name();
+        let of_flow = OfFlow { flow: name };
+        let outcome = |outcome| {
+            let of_outcome = OfOutcome {
+                flow: name,
+                outcome,
+            };
+            self.messages.get_or_create(&of_outcome).clone()
+        };
+        Metrics {
+            steps: Step::ALL.map(|step| {
+                let of_step = OfStep {
+                    flow: name,
+                    step: step.name(),
+                };
+                self.steps.get_or_create(&of_step).clone()
+            }),
+            handled: outcome("handled"),
+            duplicates: outcome("duplicate"),
+            dead_letters: outcome("dead_letter"),
+            batches: self.batches.get_or_create(&of_flow).clone(),
+            again: self.again.get_or_create(&of_flow).clone(),
+            transactions: self.transactions.get_or_create(&of_flow).clone(),
+            assigned: self.assigned.get_or_create(&of_flow).clone(),
+        }
+    }
+}
+
+/// The metrics of one flow. Clones count into the same numbers.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    steps: [Seconds; Step::ALL.len()],
+    /// Messages handled for the first time.
+    pub handled: Counter,
+    /// Messages that were known already.
+    pub duplicates: Counter,
+    /// Messages that went to the dead letters.
+    pub dead_letters: Counter,
+    /// Messages of a commit.
+    pub batches: Histogram,
+    /// Batches that were rolled back and done again.
+    pub again: Counter,
+    /// Events of a Kafka transaction.
+    pub transactions: Histogram,
+    assigned: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    /// Metrics that nobody reads.
+    pub fn unread(flow: Flow) -> Self {
+        Families::register(&mut Registry::default()).of(flow)
+    }
+
+    /// Adds to the time of a step.
+    pub fn took(&self, step: Step, time: Duration) {
+        self.steps[step as usize].inc_by(time.as_secs_f64());
+    }
+
+    /// Notes that the group gave us partitions now.
+    pub fn assigned_now(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.assigned
+            .set(now.map_or(0.0, |since| since.as_secs_f64()));
+    }
+
+    /// A stop watch over successive steps.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch {
+            metrics: self,
+            since: Instant::now(),
+        }
+    }
+}
+
+/// Times successive steps of one task.
+pub struct Watch<'a> {
+    metrics: &'a Metrics,
+    since: Instant,
+}
+
+impl Watch<'_> {
+    /// The time since the last call, or since the beginning, was this step's.
+    pub fn was(&mut self, step: Step) {
+        let now = Instant::now();
+        self.metrics.took(step, now - self.since);
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_can_be_read() {
+        let mut registry = Registry::default();
+        let metrics = Families::register(&mut registry).of(Flow::Payment);
+        metrics.took(Step::Commit, Duration::from_millis(1_500));
+        metrics.handled.inc_by(3);
+        metrics.batches.observe(3.0);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+        for line in [
+            "mypay_consumer_step_seconds_total{flow=\"payment\",step=\"commit\"} 1.5\n",
+            "mypay_consumer_messages_total{flow=\"payment\",outcome=\"handled\"} 3\n",
+            "mypay_consumer_batch_messages_count{flow=\"payment\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_at_its_own_place() {
+        for (place, step) in Step::ALL.into_iter().enumerate() {
+            assert_eq!(step as usize, place, "{step:?}");
+        }
+    }
+}
