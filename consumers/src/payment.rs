@@ -139,9 +139,8 @@ impl Handler for Payment {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await?;
         insert(connection, &state.slips, at).await?;
-        Ok(())
+        mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
     fn events(

@@ -166,10 +166,9 @@ impl Handler for Recharge {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await?;
         insert(connection, &state.begun, at).await?;
         end(connection, &state.ended, at).await?;
-        Ok(())
+        mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
     fn events(

@@ -193,9 +193,9 @@ impl Handler for Remittance {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await?;
         insert(connection, &state.begun, at).await?;
-        end(connection, &state.ended, at).await
+        end(connection, &state.ended, at).await?;
+        mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
     fn events(

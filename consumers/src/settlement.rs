@@ -220,11 +220,11 @@ impl Handler for Settlement {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await?;
         for run in &state.runs {
             write::run(connection, run, at).await?;
         }
-        write::ended(connection, &state.ended, at).await
+        write::ended(connection, &state.ended, at).await?;
+        mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
     fn events(

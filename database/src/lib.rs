@@ -1,5 +1,7 @@
 //! Connections to PostgreSQL, and the migrations.
 
+pub mod copy;
+
 use std::str::FromStr;
 use std::time::Duration;
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
+use mypay_schemas::identity::IdHash;
 use uuid::Uuid;
 
 use crate::account::{Account, SystemAccount};
@@ -102,7 +103,7 @@ struct Working {
 #[derive(Debug, Clone)]
 pub struct Book {
     today: NaiveDate,
-    members: HashMap<Uuid, Working>,
+    members: HashMap<Uuid, Working, IdHash>,
     system: BTreeMap<SystemAccount, (Uuid, i64)>,
     postings: Vec<Posting>,
 }

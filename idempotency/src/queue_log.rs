@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use mypay_database::copy::Rows;
 use serde_json::Value;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -85,6 +86,55 @@ pub struct Claim {
     pub created_at: DateTime<Utc>,
     /// What was made of it.
     pub outcome: Outcome,
+}
+
+/// Claims messages of one lane that are new, with their outcomes; false where
+/// one of them has a row already.
+///
+/// Then the transaction is over: roll it back, look the ids up with [`known`],
+/// and [`claim`] those that wait or are new. It is half the cost of `claim`,
+/// which has to look for a row before each one that it writes.
+pub async fn claim_new(
+    connection: &mut PgConnection,
+    consumer: &str,
+    topic: &str,
+    partition: i32,
+    claims: &[Claim],
+) -> Result<bool, sqlx::Error> {
+    const COPY: &str = r#"
+        COPY queue_log (consumer, message_id, status, created_timestamp, processed_timestamp,
+                        processed_status, content_hash, topic, partition, "offset", attempts,
+                        reason, result)
+        FROM STDIN (FORMAT binary)"#;
+    let mut rows = Rows::with_capacity(claims.len(), 200);
+    for claim in claims {
+        let outcome = &claim.outcome;
+        let (status, processed_status) = match outcome.success {
+            None => ("processing", None),
+            Some(true) => ("done", Some("success")),
+            Some(false) => ("done", Some("failure")),
+        };
+        rows.push([
+            &consumer,
+            &claim.message_id,
+            &status,
+            &claim.created_at,
+            &outcome.success.map(|_| outcome.at),
+            &processed_status,
+            &&claim.content_hash[..],
+            &topic,
+            &partition,
+            &claim.offset,
+            &1_i32,
+            &outcome.reason.as_deref(),
+            &outcome.result.as_ref(),
+        ]);
+    }
+    match rows.copy(connection, COPY).await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Claims messages of one lane with their outcomes; tells how many it got.

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use mypay_database::copy::Rows;
 use mypay_decide::{AccountKind, Book, Limits, MemberMoney};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -70,19 +71,20 @@ pub async fn load(
     Ok(Book::new(today, loaded))
 }
 
-/// Writes a book: members' accounts, then the others, then the postings.
+/// Writes a book: the postings, then members' accounts, then the others.
 ///
-/// Always in this order and by ascending id, so that no two writers wait for
-/// each other in a circle.
+/// Accounts always in this order and by ascending id, so that no two writers
+/// wait for each other in a circle. And last of a transaction: from the first
+/// update to the commit other lanes wait for the same accounts.
 pub async fn write(
     connection: &mut PgConnection,
     book: &Book,
     at: DateTime<Utc>,
     limits: &Limits,
 ) -> Result<(), WriteError> {
+    write_postings(connection, book, at).await?;
     write_members(connection, book, limits).await?;
     write_system(connection, book).await?;
-    write_postings(connection, book, at).await?;
     Ok(())
 }
 
@@ -175,31 +177,23 @@ async fn write_postings(
     book: &Book,
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    const INSERT: &str = "
-        INSERT INTO money.posting (entry_id, line, kind, debit, credit, amount, posted_at)
-        SELECT p.*, $7
-          FROM unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::uuid[], $5::uuid[], $6::bigint[])
-               AS p";
+    const COPY: &str = "
+        COPY money.posting (entry_id, line, kind, debit, credit, amount, posted_at)
+        FROM STDIN (FORMAT binary)";
     let postings = book.postings();
-    if postings.is_empty() {
-        return Ok(());
+    let mut rows = Rows::with_capacity(postings.len(), 110);
+    for posting in postings {
+        rows.push([
+            &posting.entry_id,
+            &posting.line,
+            &(posting.kind as i16),
+            &posting.debit,
+            &posting.credit,
+            &posting.amount,
+            &at,
+        ]);
     }
-    let entries: Vec<Uuid> = postings.iter().map(|posting| posting.entry_id).collect();
-    let lines: Vec<i16> = postings.iter().map(|posting| posting.line).collect();
-    let kinds: Vec<i16> = postings.iter().map(|posting| posting.kind as i16).collect();
-    let debits: Vec<Uuid> = postings.iter().map(|posting| posting.debit).collect();
-    let credits: Vec<Uuid> = postings.iter().map(|posting| posting.credit).collect();
-    let amounts: Vec<i64> = postings.iter().map(|posting| posting.amount).collect();
-    sqlx::query(INSERT)
-        .bind(entries)
-        .bind(lines)
-        .bind(kinds)
-        .bind(debits)
-        .bind(credits)
-        .bind(amounts)
-        .bind(at)
-        .execute(connection)
-        .await?;
+    rows.copy(connection, COPY).await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use mypay_idempotency::lane::{self, Before, Counts, Lane};
 use mypay_idempotency::queue_log::{self, Claim, Known, Outcome, Status};
 use mypay_idempotency::transaction::Event;
 use mypay_idempotency::{is_transient, parked};
+use mypay_schemas::identity::IdHash;
 use mypay_ledger::WriteError;
 use mypay_schemas::ContentHash;
 use mypay_schemas::encoders::EncodersError;
@@ -142,19 +143,14 @@ pub async fn attempt<H: Handler>(
     .ok_or(AttemptError::Fenced)?;
     watch.was(Step::Fence);
     let at = before.at;
-    let mut fates = fates::<H>(
-        &mut transaction,
-        fence.lane,
-        horizon,
-        &before,
-        batch,
-        recent,
-        mode,
-    )
-    .await?;
+    let seen = look_up::<H>(&mut transaction, fence.lane, horizon, &before, batch, recent, mode)
+        .await?;
+    let waiting = seen.waiting;
+    let mut fates = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
     watch.was(Step::Claim);
     let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
     let mut outcomes = Vec::new();
+    let mut decided = None;
     if !fresh.is_empty() {
         let mut state = handler
             .load(&mut transaction, &fresh, at, mode.locked)
@@ -163,19 +159,24 @@ pub async fn attempt<H: Handler>(
         let verdicts = decide(handler, &mut state, &fresh, at)?;
         watch.was(Step::Decide);
         let claims = claims(&fresh, &verdicts);
-        claim(&mut transaction, fence.lane, &claims, mode).await?;
-        watch.was(Step::Claim);
-        write(handler, &mut transaction, state, at, mode).await?;
+        claim(&mut transaction, fence.lane, &claims, mode, waiting).await?;
         outcomes = judged(&mut fates, verdicts);
+        decided = Some(state);
     }
     park::<H>(&mut transaction, fence.lane, batch, mode, at).await?;
     let counts = counts(batch, &fates, before.next_offset);
     if counts.handled + counts.duplicates + counts.dead_letters > 0 {
         lane::count(&mut transaction, fence.lane, counts).await?;
     }
-    watch.was(Step::Write);
+    watch.was(Step::Claim);
     let events = events(handler, fence.lane, batch, fates, outcomes)?;
     watch.was(Step::Events);
+    // The balances come last: their rows are locked from here to the commit, and
+    // other lanes wait for them.
+    if let Some(state) = decided {
+        write(handler, &mut transaction, state, at, mode).await?;
+        watch.was(Step::Write);
+    }
     transaction.commit().await?;
     watch.was(Step::Commit);
     metrics.batches.observe(batch.len() as f64);
@@ -198,8 +199,9 @@ fn fresh<'a, M>(
         })
 }
 
-/// Finds out which messages are new, which are known, and which can never work.
-async fn fates<H: Handler>(
+/// Looks up what may be known: in a careful attempt every id, else those for
+/// which something speaks.
+async fn look_up<H: Handler>(
     connection: &mut PgConnection,
     lane: &Lane,
     horizon: &Horizon,
@@ -207,30 +209,48 @@ async fn fates<H: Handler>(
     batch: &[Arrival<H::Message>],
     recent: &Recent,
     mode: &Mode,
-) -> Result<Vec<Fate>, AttemptError> {
+) -> Result<Seen, sqlx::Error> {
+    // The first and the last tell whether the batch comes from the edge, which
+    // puts a waiting row before each message.
+    let (first, last) = (0, batch.len() - 1);
     let suspects: Vec<Uuid> = batch
         .iter()
-        .filter_map(|arrival| match arrival {
-            Arrival::Request(arrived) => Some(arrived),
+        .enumerate()
+        .filter_map(|(place, arrival)| match arrival {
+            Arrival::Request(arrived) => Some((place, arrived)),
             _ => None,
         })
-        .filter(|arrived| {
+        .filter(|(place, arrived)| {
             // One that is too old to be taken may have been handled in its time.
             mode.careful
+                || *place == first
+                || *place == last
                 || arrived.offset < before.next_offset
                 || recent.contains(&arrived.id)
                 || horizon.check(arrived.id, before.at, false).is_err()
         })
-        .map(|arrived| arrived.id)
+        .map(|(_, arrived)| arrived.id)
         .collect();
     let known = queue_log::known(connection, lane.consumer, &suspects).await?;
-    let parked = parked::all(connection, lane.consumer).await?;
-    let mut seen = Seen {
+    let waiting = known.values().any(|known| known.status == Status::Waiting);
+    Ok(Seen {
         known,
-        parked,
-        first_in_batch: HashMap::with_capacity(batch.len()),
-    };
-    Ok(batch
+        waiting,
+        parked: parked::all(connection, lane.consumer).await?,
+        first_in_batch: HashMap::with_capacity_and_hasher(batch.len(), IdHash::default()),
+    })
+}
+
+/// Finds out which messages are new, which are known, and which can never work.
+fn fates<H: Handler>(
+    mut seen: Seen,
+    lane: &Lane,
+    horizon: &Horizon,
+    before: &Before,
+    batch: &[Arrival<H::Message>],
+    mode: &Mode,
+) -> Vec<Fate> {
+    batch
         .iter()
         .map(|arrival| {
             let fate = match arrival {
@@ -250,14 +270,16 @@ async fn fates<H: Handler>(
                 fate => fate,
             }
         })
-        .collect())
+        .collect()
 }
 
 /// What is known while the messages of a batch are looked at in their order.
 struct Seen {
     known: HashMap<Uuid, Known>,
+    /// Whether one of those waits, put there by the edge.
+    waiting: bool,
     parked: HashSet<String>,
-    first_in_batch: HashMap<Uuid, ContentHash>,
+    first_in_batch: HashMap<Uuid, ContentHash, IdHash>,
 }
 
 impl Seen {
@@ -289,9 +311,8 @@ impl Seen {
             Entry::Occupied(first) => return repeated(*first.get(), arrived.content_hash),
             Entry::Vacant(place) => place.insert(arrived.content_hash),
         };
-        if self
-            .parked
-            .contains(&parked::shortened(H::key(&arrived.message)))
+        if !self.parked.is_empty()
+            && self.parked.contains(&parked::shortened(H::key(&arrived.message)))
         {
             return Fate::Dead(Why {
                 reason: "parked_behind",
@@ -422,21 +443,23 @@ fn claims<M>(fresh: &[&Arrived<M>], verdicts: &[Verdict]) -> Vec<Claim> {
         .collect()
 }
 
+/// Claims the messages of a batch. Most are new, and copied in; where some wait
+/// or may be known, each is looked for.
 async fn claim(
     connection: &mut PgConnection,
     lane: &Lane,
     claims: &[Claim],
     mode: &Mode,
+    waiting: bool,
 ) -> Result<(), AttemptError> {
-    let claimed = queue_log::claim(
-        connection,
-        lane.consumer,
-        &lane.topic,
-        lane.partition,
-        claims,
-    )
-    .await?;
-    if claimed < claims.len() as u64 {
+    let (consumer, topic, partition) = (lane.consumer, &lane.topic, lane.partition);
+    let all = if mode.careful || waiting {
+        let claimed = queue_log::claim(connection, consumer, topic, partition, claims).await?;
+        claimed == claims.len() as u64
+    } else {
+        queue_log::claim_new(connection, consumer, topic, partition, claims).await?
+    };
+    if !all {
         // Known from further back, or another lane has just taken one: both are
         // found by looking, and the second attempt looks at every id.
         return Err(AttemptError::Again(Mode {

@@ -26,6 +26,10 @@ use super::metrics::{Metrics, Step};
 pub const PRODUCERS: usize = 3;
 /// How many events one transaction carries at the most, give or take a batch.
 const EVENTS_AT_MOST: usize = 40_000;
+/// With so many, no more are waited for.
+const EVENTS_ENOUGH: usize = 20_000;
+/// How long more are waited for while a backlog is worked off.
+const GATHER_AT_MOST: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A batch that the database has committed.
@@ -40,6 +44,8 @@ pub struct Emission {
     pub events: Vec<Event>,
     /// Moved to `next_offset` when the events are in Kafka.
     pub emitted: Arc<AtomicI64>,
+    /// Whether more of the kind is about to come.
+    pub more: bool,
 }
 
 /// How many emissions are under way: a revocation waits for them.
@@ -65,6 +71,8 @@ pub struct Emitter<C: ConsumerContext + 'static> {
     pub under_way: Arc<UnderWay>,
     /// Where the time goes.
     pub metrics: Metrics,
+    /// For waiting with a limit.
+    pub runtime: tokio::runtime::Handle,
 }
 
 impl<C: ConsumerContext + 'static> Emitter<C> {
@@ -75,7 +83,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
         let mut turn = 0;
         while let Some(first) = queue.blocking_recv() {
             self.under_way.0.store(1, Ordering::Release);
-            let emissions = gather(first, &mut queue);
+            let emissions = gather(first, &mut queue, &self.runtime);
             self.emit(&mut producers, &mut turn, emissions);
             self.under_way.0.store(0, Ordering::Release);
         }
@@ -202,13 +210,31 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     }
 }
 
-fn gather(first: Emission, queue: &mut mpsc::Receiver<Emission>) -> Vec<Emission> {
+/// Takes what waits along with the first.
+///
+/// Where more is about to come (a backlog is worked off, so nobody waits for
+/// this very batch), it is waited for: a transaction costs the brokers some
+/// tens of appends and requests, however few or many events it carries. Where
+/// nothing more waits to be handled, what is there goes at once.
+fn gather(
+    first: Emission,
+    queue: &mut mpsc::Receiver<Emission>,
+    runtime: &tokio::runtime::Handle,
+) -> Vec<Emission> {
+    let until = tokio::time::Instant::now() + GATHER_AT_MOST;
     let mut events = first.events.len();
+    let mut more = first.more;
     let mut emissions = vec![first];
-    while events < EVENTS_AT_MOST
-        && let Ok(emission) = queue.try_recv()
-    {
+    while events < EVENTS_AT_MOST {
+        let next = if more && events < EVENTS_ENOUGH {
+            let next = async { tokio::time::timeout_at(until, queue.recv()).await };
+            runtime.block_on(next).ok().flatten()
+        } else {
+            queue.try_recv().ok()
+        };
+        let Some(emission) = next else { break };
         events += emission.events.len();
+        more = emission.more;
         emissions.push(emission);
     }
     emissions

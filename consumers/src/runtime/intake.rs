@@ -109,6 +109,8 @@ pub struct Work<M> {
     pub recent: Recent,
     /// The offset up to which results are in Kafka; the emitter moves it.
     pub emitted: Arc<AtomicI64>,
+    /// Whether at least as much again waits in the lanes.
+    pub more: bool,
 }
 
 struct LaneQueue<M> {
@@ -329,6 +331,7 @@ fn take_fullest<M>(state: &mut State<M>, at_most: usize) -> Option<Work<M>> {
         epoch: queue.epoch,
         recent: std::mem::take(&mut queue.recent),
         emitted: Arc::clone(&queue.emitted),
+        more: state.queued >= 2 * count.max(at_most / 2),
     };
     state.queued -= count;
     state.bytes -= work.messages.iter().map(Arrival::bytes).sum::<usize>();

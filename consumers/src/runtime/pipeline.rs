@@ -129,6 +129,7 @@ impl<H: Handler> Pipeline<H> {
             consumer: Arc::clone(&consumer),
             under_way: Arc::clone(&under_way),
             metrics: self.metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
         };
         let mut emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
         let fetcher = Fetcher::<H> {
@@ -254,6 +255,7 @@ async fn work<H: Handler>(worker: Worker<H>) {
                 next_offset: last.offset() + 1,
                 events,
                 emitted: Arc::clone(&work.emitted),
+                more: work.more,
             };
             if worker.emissions.send(emission).await.is_err() {
                 return;

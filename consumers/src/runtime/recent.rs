@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use mypay_schemas::identity::IdHash;
 use uuid::Uuid;
 
 /// How many ids a generation holds.
@@ -15,8 +16,8 @@ const GENERATION: usize = 50_000;
 /// The last one to two generations of ids.
 #[derive(Debug, Default)]
 pub struct Recent {
-    younger: HashSet<Uuid>,
-    older: HashSet<Uuid>,
+    younger: HashSet<Uuid, IdHash>,
+    older: HashSet<Uuid, IdHash>,
 }
 
 impl Recent {
