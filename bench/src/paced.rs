@@ -20,6 +20,9 @@ use crate::world::World;
 /// How long requests are sent before any is counted: connections are made,
 /// plans are cached.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// How long the producer of the requests waits for more to send along. Counted
+/// in: it is part of a client's way.
+const LINGER_MS: u32 = 5;
 /// How long the last results are waited for.
 const LAST: Duration = Duration::from_secs(30);
 
@@ -120,7 +123,7 @@ impl Pace {
             load: self.load,
             encoders: &world.encoders,
         };
-        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, 1)?;
+        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, LINGER_MS)?;
         let begin = Instant::now();
         for number in 0..count {
             let due = begin + Duration::from_secs_f64(number as f64 / f64::from(self.rate));

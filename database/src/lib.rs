@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL, and the migrations.
 
 pub mod copy;
+mod nodelay;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,22 +41,28 @@ pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
             // One plan for a prepared statement, whatever the array's length.
             ("plan_cache_mode", "force_generic_plan"),
         ]);
-    Ok(pool_options(connections).connect_lazy_with(options))
+    Ok(connect_lazy(connections, options))
 }
 
 /// A pool for questions over whole tables, with the planner left alone.
 pub fn reporting_pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(database_url)?.application_name("mypay-report");
-    Ok(pool_options(connections).connect_lazy_with(options))
+    Ok(connect_lazy(connections, options))
 }
 
-fn pool_options(connections: u32) -> PgPoolOptions {
+fn connect_lazy(connections: u32, options: PgConnectOptions) -> PgPool {
+    let port = options.get_port();
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
         // A ping before each use is a round trip a batch; a broken connection
         // shows itself at its first statement, and every caller tries again.
         .test_before_acquire(false)
+        .after_connect(move |_, _| {
+            nodelay::set_on_connections_to(port);
+            Box::pin(async { Ok(()) })
+        })
+        .connect_lazy_with(options)
 }
 
 /// Brings the tables up to date. Safe to call from many processes at once.

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::outbox;
-use crate::transaction::{Event, TransactionalProducer};
+use crate::transaction::{Size, Event, TransactionalProducer};
 
 /// Offsets can only be committed for a topic that exists; the relay's position
 /// is kept beside this one's, in a group that nobody else uses.
@@ -138,7 +138,7 @@ impl KafkaSide {
         let group_id = format!("mypay.relay.{writer}");
         // First the producer: it ends what an earlier relay of this writer left
         // open, and only then does the position say what was sent.
-        let producer = TransactionalProducer::connect(bootstrap, &group_id)?;
+        let producer = TransactionalProducer::connect(bootstrap, &group_id, Size::Small)?;
         let group: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", &group_id)

@@ -11,17 +11,15 @@
 //! So each step is waited for no longer than [`OVERDUE`], and then left behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 /// How long a step of a transaction may take before the producer is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,57 +44,42 @@ pub struct Event {
     pub headers: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// Counts delivery reports: `flush()` costs about 100 ms a call, this nothing.
-#[derive(Default)]
-struct Deliveries {
-    settled: AtomicU64,
-    failed: Mutex<Option<KafkaError>>,
-    changed: Condvar,
-    wanted: AtomicU64,
+/// What a producer's transactions are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A few messages, for which somebody waits.
+    Small,
+    /// Thousands.
+    Large,
 }
 
-struct Context(Arc<Deliveries>);
-
-impl ClientContext for Context {}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let deliveries = &self.0;
-        if let Err((error, _)) = result {
-            let mut failed = lock(&deliveries.failed);
-            failed.get_or_insert_with(|| error.clone());
-        }
-        let settled = deliveries.settled.fetch_add(1, Ordering::AcqRel) + 1;
-        if settled >= deliveries.wanted.load(Ordering::Acquire) {
-            // The waiter checks under this lock, so the notice is not missed.
-            let _held = lock(&deliveries.failed);
-            deliveries.changed.notify_all();
+impl Size {
+    /// How long a message waits for others before it is sent, in milliseconds.
+    ///
+    /// The end of a transaction sends what is left at once, whatever this says.
+    /// Few messages go at once, so that they are under way while the offsets
+    /// are sent. Of many, only full batches do: otherwise the brokers get many
+    /// small ones, and librdkafka's threads spin while five of them are on
+    /// their way to a broker, which took a third of the consumer's CPU.
+    const fn linger_ms(self) -> &'static str {
+        match self {
+            Size::Small => "0",
+            Size::Large => "100",
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 /// A producer under one transactional id.
 pub struct TransactionalProducer {
-    producer: Arc<ThreadedProducer<Context>>,
-    deliveries: Arc<Deliveries>,
-    sent: u64,
+    producer: Arc<ThreadedProducer<DefaultProducerContext>>,
 }
 
 impl TransactionalProducer {
     /// Connects and ends what an earlier producer of this id left hanging.
     ///
     /// Blocks until the brokers answer, at most some seconds.
-    pub fn connect(bootstrap: &str, transactional_id: &str) -> KafkaResult<Self> {
-        let deliveries = Arc::new(Deliveries::default());
-        let producer: ThreadedProducer<Context> = ClientConfig::new()
+    pub fn connect(bootstrap: &str, transactional_id: &str, size: Size) -> KafkaResult<Self> {
+        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("client.id", transactional_id)
             .set("transactional.id", transactional_id)
@@ -107,15 +90,16 @@ impl TransactionalProducer {
             .set("compression.type", "lz4")
             // A dead letter is a whole request and the headers that explain it.
             .set("message.max.bytes", "2000000")
-            .set("linger.ms", "1")
+            .set("linger.ms", size.linger_ms())
+            .set("batch.size", "900000")
+            // A message that cannot be delivered makes the transaction's end
+            // fail; a report of each that was delivered says nothing more.
+            .set("delivery.report.only.error", "true")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144")
-            .set("batch.size", "262144")
-            .create_with_context(Context(Arc::clone(&deliveries)))?;
+            .create()?;
         let connected = Self {
             producer: Arc::new(producer),
-            deliveries,
-            sent: 0,
         };
         connected.step(|producer| producer.init_transactions(PATIENCE))?;
         Ok(connected)
@@ -127,7 +111,7 @@ impl TransactionalProducer {
     }
 
     /// Sends a message in the transaction; it waits in the producer's queue.
-    pub fn send(&mut self, event: &Event) -> KafkaResult<()> {
+    pub fn send(&self, event: &Event) -> KafkaResult<()> {
         let began = Instant::now();
         loop {
             let mut record = BaseRecord::to(event.topic)
@@ -137,10 +121,7 @@ impl TransactionalProducer {
                 record = record.headers(headers);
             }
             match self.producer.send(record) {
-                Ok(()) => {
-                    self.sent += 1;
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
                     if began.elapsed() < PATIENCE =>
                 {
@@ -152,12 +133,13 @@ impl TransactionalProducer {
     }
 
     /// Commits the messages together with the offsets of a consumer group.
+    ///
+    /// Fails where one of the messages could not be delivered.
     pub fn commit(
-        &mut self,
+        &self,
         offsets: TopicPartitionList,
         group: &Arc<ConsumerGroupMetadata>,
     ) -> KafkaResult<()> {
-        self.await_deliveries()?;
         let group = Arc::clone(group);
         self.step(move |producer| {
             producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
@@ -170,7 +152,7 @@ impl TransactionalProducer {
     /// this id fences both off.
     fn step(
         &self,
-        step: impl FnOnce(&ThreadedProducer<Context>) -> KafkaResult<()> + Send + 'static,
+        step: impl FnOnce(&ThreadedProducer<DefaultProducerContext>) -> KafkaResult<()> + Send + 'static,
     ) -> KafkaResult<()> {
         let (tell, told) = mpsc::sync_channel(1);
         let producer = Arc::clone(&self.producer);
@@ -185,30 +167,6 @@ impl TransactionalProducer {
             .map_err(|_| KafkaError::Canceled)?;
         told.recv_timeout(OVERDUE)
             .unwrap_or(Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)))
-    }
-
-    fn await_deliveries(&self) -> KafkaResult<()> {
-        let deadline = Instant::now() + PATIENCE;
-        self.deliveries.wanted.store(self.sent, Ordering::Release);
-        let mut failed = lock(&self.deliveries.failed);
-        loop {
-            if let Some(error) = failed.take() {
-                return Err(error);
-            }
-            if self.deliveries.settled.load(Ordering::Acquire) >= self.sent {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
-            }
-            failed = self
-                .deliveries
-                .changed
-                .wait_timeout(failed, left.min(Duration::from_millis(100)))
-                .unwrap_or_else(|poisoned| poisoned.into_inner())
-                .0;
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use mypay_idempotency::transaction::{Event, TransactionalProducer};
+use mypay_idempotency::transaction::{Event, Size, TransactionalProducer};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
@@ -22,8 +22,12 @@ use tokio::sync::mpsc;
 use super::intake::{Assignment, LaneKey};
 use super::metrics::{Metrics, Step};
 
-/// How many producers take turns.
-pub const PRODUCERS: usize = 3;
+/// How many producers take turns with small transactions.
+const SMALL: usize = 3;
+/// How many take turns with large ones.
+const LARGE: usize = 2;
+/// From so many events a transaction is a large one.
+const LARGE_FROM: usize = 2_000;
 /// How many events one transaction carries at the most, give or take a batch.
 const EVENTS_AT_MOST: usize = 40_000;
 /// With so many, no more are waited for.
@@ -46,6 +50,26 @@ pub struct Emission {
     pub emitted: Arc<AtomicI64>,
     /// Whether more of the kind is about to come.
     pub more: bool,
+}
+
+/// Whose turn it is, among the producers of each size.
+#[derive(Default)]
+struct Turns {
+    small: usize,
+    large: usize,
+}
+
+impl Turns {
+    /// The place of the producer for so many events.
+    fn next(&mut self, events: usize) -> usize {
+        if events < LARGE_FROM {
+            self.small = (self.small + 1) % SMALL;
+            self.small
+        } else {
+            self.large = (self.large + 1) % LARGE;
+            SMALL + self.large
+        }
+    }
 }
 
 /// How many emissions are under way: a revocation waits for them.
@@ -79,12 +103,12 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     /// Runs the stage.
     pub fn run(&self, mut queue: mpsc::Receiver<Emission>) {
         let mut producers: Vec<Option<TransactionalProducer>> =
-            (0..PRODUCERS).map(|turn| self.connect(turn)).collect();
-        let mut turn = 0;
+            (0..SMALL + LARGE).map(|place| self.connect(place)).collect();
+        let mut turns = Turns::default();
         while let Some(first) = queue.blocking_recv() {
             self.under_way.0.store(1, Ordering::Release);
             let emissions = gather(first, &mut queue, &self.runtime);
-            self.emit(&mut producers, &mut turn, emissions);
+            self.emit(&mut producers, &mut turns, emissions);
             self.under_way.0.store(0, Ordering::Release);
         }
     }
@@ -93,9 +117,10 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     ///
     /// All of a process's ids are initialised at its start, so that nothing an
     /// earlier process left open holds up readers.
-    fn connect(&self, turn: usize) -> Option<TransactionalProducer> {
-        let id = format!("mypay.{}.{turn}", self.name);
-        TransactionalProducer::connect(&self.bootstrap, &id)
+    fn connect(&self, place: usize) -> Option<TransactionalProducer> {
+        let id = format!("mypay.{}.{place}", self.name);
+        let size = if place < SMALL { Size::Small } else { Size::Large };
+        TransactionalProducer::connect(&self.bootstrap, &id, size)
             .inspect_err(
                 |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
             )
@@ -107,7 +132,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     fn emit(
         &self,
         producers: &mut [Option<TransactionalProducer>],
-        turn: &mut usize,
+        turns: &mut Turns,
         mut emissions: Vec<Emission>,
     ) {
         let mut delays = ExponentialBuilder::default()
@@ -122,10 +147,11 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
             if emissions.is_empty() {
                 return;
             }
-            *turn = (*turn + 1) % producers.len();
-            let place = &mut producers[*turn];
+            let events = emissions.iter().map(|emission| emission.events.len());
+            let turn = turns.next(events.sum());
+            let place = &mut producers[turn];
             if place.is_none() {
-                *place = self.connect(*turn);
+                *place = self.connect(turn);
             }
             let sent = match place.as_mut() {
                 Some(producer) => transact(producer, &emissions, &self.metrics),
@@ -142,7 +168,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
                 }
                 Err(error) => {
                     tracing::warn!(name = self.name, %error, "results were not sent; finding out what was");
-                    self.find_out(place, *turn, &mut emissions, &mut delays);
+                    self.find_out(place, turn, &mut emissions, &mut delays);
                 }
             }
         }

@@ -93,7 +93,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Topics besides the flow's requests.
     const OTHER_TOPICS: &'static [&'static str] = &[];
     /// How many messages are decided in one commit at the most.
-    const BATCH: usize = 2_000;
+    const BATCH: usize = 4_000;
     /// How long a commit may take before its connection is given up.
     const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -25,11 +25,11 @@ use super::metrics::{Metrics, Step};
 
 /// How many batches are in the database at once.
 ///
-/// PostgreSQL is the limit, not we: two keep it busy while one of them waits
-/// for its commit.
-const WORKERS: usize = 2;
+/// PostgreSQL is the limit, not we: two keep two cores busy while a third waits
+/// for its commit, or for rows that one of them has locked.
+const WORKERS: usize = 3;
 /// How many committed batches may wait to be sent.
-const EMISSIONS: usize = 32;
+const EMISSIONS: usize = 6;
 
 /// How long a stop waits for batches that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -143,7 +143,8 @@ impl<H: Handler> Pipeline<H> {
         };
         let mut fetching = tokio::task::spawn_blocking(move || fetcher.run());
         let mut workers = tokio::task::JoinSet::new();
-        for _ in 0..WORKERS {
+        let tune=|n:&str,d:usize| std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d);
+        for _ in 0..tune("TUNE_WORKERS",WORKERS) {
             workers.spawn(work(Worker {
                 handler: Arc::clone(&self.handler),
                 pool: self.pool.clone(),
@@ -236,7 +237,7 @@ struct Worker<H: Handler> {
 async fn work<H: Handler>(worker: Worker<H>) {
     loop {
         let mut watch = worker.metrics.watch();
-        let Some(mut work) = worker.intake.take(H::BATCH).await else {
+        let Some(mut work) = worker.intake.take(std::env::var("TUNE_BATCH").ok().and_then(|v|v.parse().ok()).unwrap_or(H::BATCH)).await else {
             return;
         };
         watch.was(Step::Idle);

@@ -14,16 +14,20 @@ use uuid::Uuid;
 const GENERATION: usize = 50_000;
 
 /// The last one to two generations of ids.
+///
+/// Only half of each id is kept: one that is taken for another is looked up in
+/// vain, and nothing else.
 #[derive(Debug, Default)]
 pub struct Recent {
-    younger: HashSet<Uuid, IdHash>,
-    older: HashSet<Uuid, IdHash>,
+    younger: HashSet<u64, IdHash>,
+    older: HashSet<u64, IdHash>,
 }
 
 impl Recent {
     /// Whether the id was seen lately.
     pub fn contains(&self, id: &Uuid) -> bool {
-        self.younger.contains(id) || self.older.contains(id)
+        let id = half(*id);
+        self.younger.contains(&id) || self.older.contains(&id)
     }
 
     /// Remembers an id; the oldest generation is forgotten for it when needed.
@@ -31,8 +35,13 @@ impl Recent {
         if self.younger.len() >= GENERATION {
             self.older = std::mem::take(&mut self.younger);
         }
-        self.younger.insert(id);
+        self.younger.insert(half(id));
     }
+}
+
+/// The random half; the other begins with the time.
+fn half(id: Uuid) -> u64 {
+    id.as_u64_pair().1
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ impl Args {
     pub(crate) async fn run(self, _json: bool) -> anyhow::Result<ExitCode> {
         let flows = flows(&self.flows)?;
         let endpoints = Endpoints::discover()?;
-        // A flow has two commits under way, its epoch, its upkeep and its slot.
-        let pool = mypay_database::pool(&endpoints.database_url, 6 * flows.len() as u32 + 8)?;
+        // A flow has three commits under way, its epoch, its upkeep and its slot.
+        let pool = mypay_database::pool(&endpoints.database_url, 7 * flows.len() as u32 + 8)?;
         let stop = super::signals::stop();
         wait_for_database(&pool, stop.clone()).await?;
         let Some(encoders) = wait_for_schemas(&endpoints.registry_url, stop.clone()).await? else {
