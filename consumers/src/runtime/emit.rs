@@ -17,7 +17,7 @@ use mypay_idempotency::transaction::{Event, Size, TransactionalProducer};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::intake::{Assignment, LaneKey};
 use super::metrics::{Metrics, Step};
@@ -50,6 +50,8 @@ pub struct Emission {
     pub emitted: Arc<AtomicI64>,
     /// Whether more of the kind is about to come.
     pub more: bool,
+    /// Its part of what may wait to be sent; given back when it was.
+    pub _room: OwnedSemaphorePermit,
 }
 
 /// Whose turn it is, among the producers of each size.
@@ -101,7 +103,7 @@ pub struct Emitter<C: ConsumerContext + 'static> {
 
 impl<C: ConsumerContext + 'static> Emitter<C> {
     /// Runs the stage.
-    pub fn run(&self, mut queue: mpsc::Receiver<Emission>) {
+    pub fn run(&self, mut queue: mpsc::UnboundedReceiver<Emission>) {
         let mut producers: Vec<Option<TransactionalProducer>> =
             (0..SMALL + LARGE).map(|place| self.connect(place)).collect();
         let mut turns = Turns::default();
@@ -244,7 +246,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
 /// nothing more waits to be handled, what is there goes at once.
 fn gather(
     first: Emission,
-    queue: &mut mpsc::Receiver<Emission>,
+    queue: &mut mpsc::UnboundedReceiver<Emission>,
     runtime: &tokio::runtime::Handle,
 ) -> Vec<Emission> {
     let until = tokio::time::Instant::now() + GATHER_AT_MOST;

@@ -14,7 +14,7 @@ use mypay_idempotency::transaction::Event;
 use mypay_schemas::decoder::Decoder;
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::batch::{self, AttemptError, Fence, Mode, Stage};
 use super::emit::{Emission, Emitter, UnderWay};
@@ -28,8 +28,10 @@ use super::metrics::{Metrics, Step};
 /// PostgreSQL is the limit, not we: two keep two cores busy while a third waits
 /// for its commit, or for rows that one of them has locked.
 const WORKERS: usize = 3;
-/// How many committed batches may wait to be sent.
-const EMISSIONS: usize = 6;
+/// How many events of committed batches may wait to be sent. By events and not
+/// by batches: while little comes in, batches are small, and one transaction
+/// must be able to take all that are there.
+const EVENTS_WAITING: u32 = 20_000;
 
 /// How long a stop waits for batches that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -114,7 +116,8 @@ impl<H: Handler> Pipeline<H> {
         let intake: Arc<Intake<H::Message>> = Arc::default();
         let under_way = Arc::new(UnderWay::default());
         let stopping = Arc::new(AtomicBool::new(false));
-        let (emissions, queue) = mpsc::channel(EMISSIONS);
+        let (emissions, queue) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(EVENTS_WAITING as usize));
 
         let consumer = Arc::new(fetch::consumer::<H>(
             &self.settings.bootstrap,
@@ -143,14 +146,14 @@ impl<H: Handler> Pipeline<H> {
         };
         let mut fetching = tokio::task::spawn_blocking(move || fetcher.run());
         let mut workers = tokio::task::JoinSet::new();
-        let tune=|n:&str,d:usize| std::env::var(n).ok().and_then(|v|v.parse().ok()).unwrap_or(d);
-        for _ in 0..tune("TUNE_WORKERS",WORKERS) {
+        for _ in 0..WORKERS {
             workers.spawn(work(Worker {
                 handler: Arc::clone(&self.handler),
                 pool: self.pool.clone(),
                 horizon: Arc::clone(&horizon),
                 intake: Arc::clone(&intake),
                 emissions: emissions.clone(),
+                room: Arc::clone(&room),
                 metrics: self.metrics.clone(),
             }));
         }
@@ -230,14 +233,16 @@ struct Worker<H: Handler> {
     pool: PgPool,
     horizon: Arc<Horizon>,
     intake: Arc<Intake<H::Message>>,
-    emissions: mpsc::Sender<Emission>,
+    emissions: mpsc::UnboundedSender<Emission>,
+    /// Bounds what waits in `emissions`.
+    room: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 async fn work<H: Handler>(worker: Worker<H>) {
     loop {
         let mut watch = worker.metrics.watch();
-        let Some(mut work) = worker.intake.take(std::env::var("TUNE_BATCH").ok().and_then(|v|v.parse().ok()).unwrap_or(H::BATCH)).await else {
+        let Some(mut work) = worker.intake.take(H::BATCH).await else {
             return;
         };
         watch.was(Step::Idle);
@@ -250,6 +255,11 @@ async fn work<H: Handler>(worker: Worker<H>) {
             continue;
         };
         if let Some(last) = work.messages.last() {
+            let waiting = u32::try_from(events.len()).unwrap_or(u32::MAX);
+            let permits = waiting.clamp(1, EVENTS_WAITING);
+            let Ok(room) = Arc::clone(&worker.room).acquire_many_owned(permits).await else {
+                return;
+            };
             let emission = Emission {
                 assignment: Arc::clone(&work.assignment),
                 lane: work.lane,
@@ -257,8 +267,9 @@ async fn work<H: Handler>(worker: Worker<H>) {
                 events,
                 emitted: Arc::clone(&work.emitted),
                 more: work.more,
+                _room: room,
             };
-            if worker.emissions.send(emission).await.is_err() {
+            if worker.emissions.send(emission).is_err() {
                 return;
             }
         }
