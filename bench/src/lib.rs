@@ -7,13 +7,16 @@
 //! | `town.rs`, `requests.rs` | members, and what they ask for |
 //! | `results.rs`, `money.rs` | that each request has one result, and the money is right |
 //! | `consumer.rs`, `usage.rs` | the program under measurement, and what it uses |
+//! | `naive.rs`, `postgres_alone.rs` | what it is measured against |
 //!
 //! A measurement whose outcome is wrong is an error and gives no figure.
 
 pub mod consumer;
 pub mod drain;
 pub mod money;
+pub mod naive;
 pub mod paced;
+pub mod postgres_alone;
 pub mod requests;
 pub mod results;
 pub mod town;

@@ -123,7 +123,7 @@ impl Pace {
             load: self.load,
             encoders: &world.encoders,
         };
-        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, std::env::var("TUNE_LINGER").ok().and_then(|v| v.parse().ok()).unwrap_or(LINGER_MS))?;
+        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, LINGER_MS)?;
         let begin = Instant::now();
         for number in 0..count {
             let due = begin + Duration::from_secs_f64(number as f64 / f64::from(self.rate));

@@ -60,6 +60,11 @@ impl Reader {
         Ok(Self { consumer, begin })
     }
 
+    /// Where it began.
+    pub fn begin(&self) -> &TopicPartitionList {
+        &self.begin
+    }
+
     /// Begins again where it began.
     pub fn rewind(&self) -> anyhow::Result<()> {
         Ok(self.consumer.assign(&self.begin)?)

@@ -27,7 +27,10 @@ CREATE TABLE queue_log (
     reason              text,
     -- What the result event says beyond request, status and reason.
     result              jsonb,
-    PRIMARY KEY (consumer, message_id)
+    -- The id comes first: the key's other half alone is no way to look anything
+    -- up, and a plan that was made while a partition was new and empty would
+    -- take it, and read all of a consumer's rows for each batch.
+    PRIMARY KEY (message_id, consumer)
 ) PARTITION BY RANGE (message_id);
 
 -- A lane is a partition of a topic as one consumer works through it.

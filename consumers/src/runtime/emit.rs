@@ -31,7 +31,7 @@ const LARGE_FROM: usize = 2_000;
 /// How many events one transaction carries at the most, give or take a batch.
 const EVENTS_AT_MOST: usize = 40_000;
 /// With so many, no more are waited for.
-const EVENTS_ENOUGH: usize = 20_000;
+const EVENTS_ENOUGH: usize = 12_000;
 /// How long more are waited for while a backlog is worked off.
 const GATHER_AT_MOST: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -105,7 +105,7 @@ pub fn consumer<H: Handler>(
         .set("fetch.min.bytes", "1")
         .set("fetch.error.backoff.ms", "100")
         .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.max.messages.kbytes", "8192")
         .create_with_context(context)?;
     let topics: Vec<&str> = std::iter::once(H::FLOW.request_topic())
         .chain(H::OTHER_TOPICS.iter().copied())

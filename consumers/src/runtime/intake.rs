@@ -17,7 +17,7 @@ use super::handler::{Arrived, Raw};
 use super::recent::Recent;
 
 /// How many messages may wait for the database.
-const CAPACITY: usize = 24_000;
+const CAPACITY: usize = 18_000;
 /// How many bytes they may have: messages of a megabyte are few, but a thousand
 /// of them would be a gigabyte.
 const CAPACITY_BYTES: usize = 32 * 1024 * 1024;

@@ -31,7 +31,7 @@ const WORKERS: usize = 3;
 /// How many events of committed batches may wait to be sent. By events and not
 /// by batches: while little comes in, batches are small, and one transaction
 /// must be able to take all that are there.
-const EVENTS_WAITING: u32 = 20_000;
+const EVENTS_WAITING: u32 = 16_000;
 
 /// How long a stop waits for batches that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,7 +1,8 @@
 //! `mypay bench`: how fast a flow is, and where the time goes.
 
+mod report;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mypay_bench::drain::{Drain, Drained};
@@ -10,15 +11,28 @@ use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
 use mypay_bench::town::{Town, opening};
 use mypay_bench::world::World;
+use mypay_bench::{naive, postgres_alone};
 use mypay_schemas::Flow;
 use mypay_stack::Stack;
 
 use super::day::prepare;
+use report::{Report, Shape};
 
 /// Towns up to this size are founded anew for each run.
 const SMALL_TOWN: u64 = 200_000;
 
+/// What a flow is measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Against {
+    /// A plain consumer: a message a transaction, its result awaited, its
+    /// offset committed.
+    Naive,
+}
+
 /// Measure a flow: messages a second, latency, and where the time goes.
+///
+/// Uses a stack of its own, `.mypay/bench` (or `$MYPAY_HOME`), and leaves it
+/// running: `MYPAY_HOME=.mypay/bench mypay stack down --wipe` removes it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// remittance, payment or recharge (from request to the command to the bank).
@@ -26,9 +40,13 @@ pub(crate) struct Args {
     /// How many requests a run.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
     count: u32,
-    /// How many runs.
+    /// How many runs are counted.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
+    /// How many runs come before them: the brokers' JVMs compile for some
+    /// million messages until they are as fast as they get.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u32,
     /// Requests a second: measures how long each waits for its result.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
@@ -44,42 +62,45 @@ pub(crate) struct Args {
     /// How many consumer processes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=6))]
     consumers: u8,
+    /// Measure this, too (remittance only).
+    #[arg(long)]
+    against: Option<Against>,
+    /// How many requests the naive consumer gets.
+    #[arg(long, default_value_t = 3_000)]
+    naive_count: u32,
 }
 
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         if matches!(self.flow, Flow::Firmbanking | Flow::Settlement) {
-            bail!("{} is not measured: choose remittance, payment or recharge", self.flow);
+            bail!(
+                "{} is not measured: choose remittance, payment or recharge",
+                self.flow
+            );
         }
-        let home = Stack::of_this_checkout().home().join("bench");
-        let stack = match std::env::var_os("MYPAY_HOME") {
-            Some(_) => Stack::of_this_checkout(),
-            None => Stack::at(home),
-        };
-        let say = |what: &str| eprintln!("{what}");
-        let endpoints = stack.up(say).await?;
-        prepare(&endpoints, &say).await?;
-        let world = World::connect(stack, endpoints).await?;
+        if self.against.is_some() && self.flow != Flow::Remittance {
+            bail!("the naive consumer knows remittances only");
+        }
+        let world = connect().await?;
+        let mut report = Report::new(Shape {
+            flow: self.flow,
+            count: self.count,
+            rate: self.rate,
+            accounts: self.accounts,
+            skewed: self.skewed,
+            consumers: self.consumers,
+        });
         match self.rate {
-            None => self.drain(&world, json).await,
-            Some(rate) => self.pace(&world, rate, json).await,
+            None => self.drain(&world, &mut report).await?,
+            Some(rate) => self.pace(&world, rate, &mut report).await?,
         }
+        report.print(json)?;
+        Ok(ExitCode::SUCCESS)
     }
 
-    async fn found(&self, world: &World) -> anyhow::Result<Town> {
-        Town::found(&world.pool, self.accounts, self.franchises, opening(self.flow))
-            .await
-            .context("founding a town")
-    }
-
-    fn load(&self) -> Load {
-        if self.skewed { Load::Skewed } else { Load::Even }
-    }
-
-    async fn drain(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
-        let mut runs: Vec<Drained> = Vec::new();
+    async fn drain(&self, world: &World, report: &mut Report) -> anyhow::Result<()> {
         let mut town: Option<(Town, Books)> = None;
-        for _ in 0..self.runs {
+        for run in 0..self.warm_up + self.runs {
             let mut here = match town.take() {
                 Some(here) if self.accounts > SMALL_TOWN => here,
                 _ => (self.found(world).await?, Books::default()),
@@ -90,33 +111,92 @@ impl Args {
                 load: self.load(),
                 consumers: self.consumers.into(),
             };
-            let drained = drain.run(world, &here.0, &mut here.1).await?;
-            eprintln!("{}", serde_json::to_string(&drained)?);
-            runs.push(drained);
+            let drained: Drained = drain.run(world, &here.0, &mut here.1).await?;
+            say(&format!(
+                "{}: {:.0} messages/s",
+                self.name_of(run),
+                drained.messages_per_second
+            ));
+            if run >= self.warm_up {
+                report.drained.push(drained);
+            }
             town = Some(here);
         }
-        let mut rates: Vec<f64> = runs.iter().map(|run| run.messages_per_second).collect();
-        rates.sort_by(f64::total_cmp);
-        println!("{rates:?} {json}");
-        Ok(ExitCode::SUCCESS)
+        if self.flow == Flow::Remittance && !self.skewed && self.accounts <= SMALL_TOWN {
+            say("PostgreSQL alone, the same rows");
+            let town = self.found(world).await?;
+            let alone = postgres_alone::measure(world, &town, self.count as usize).await?;
+            report.postgres_alone = Some(alone);
+        }
+        if self.against == Some(Against::Naive) {
+            say("the naive consumer");
+            let town = self.found(world).await?;
+            report.naive = Some(naive::drain(world, &town, self.naive_count as usize).await?);
+        }
+        Ok(())
     }
 
-    async fn pace(&self, world: &World, rate: u32, json: bool) -> anyhow::Result<ExitCode> {
+    async fn pace(&self, world: &World, rate: u32, report: &mut Report) -> anyhow::Result<()> {
         let town = self.found(world).await?;
-        let mut runs: Vec<Paced> = Vec::new();
-        for _ in 0..self.runs {
+        for run in 0..self.warm_up + self.runs {
             let pace = Pace {
                 flow: self.flow,
                 count: self.count as usize,
                 rate,
                 load: self.load(),
             };
-            let paced = pace.run(world, &town).await?;
-            eprintln!("{}", serde_json::to_string(&paced)?);
-            runs.push(paced);
+            let paced: Paced = pace.run(world, &town).await?;
+            let latency = paced.latency_ms;
+            say(&format!(
+                "{}: p50 {:.0} ms, p99 {:.0} ms",
+                self.name_of(run),
+                latency.p50,
+                latency.p99
+            ));
+            if run >= self.warm_up {
+                report.paced.push(paced);
+            }
         }
-        println!("{json}");
-        let _ = Duration::ZERO;
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
+
+    fn name_of(&self, run: u32) -> String {
+        match run.checked_sub(self.warm_up) {
+            None => "warm-up".to_string(),
+            Some(counted) => format!("run {} of {}", counted + 1, self.runs),
+        }
+    }
+
+    async fn found(&self, world: &World) -> anyhow::Result<Town> {
+        Town::found(
+            &world.pool,
+            self.accounts,
+            self.franchises,
+            opening(self.flow),
+        )
+        .await
+        .context("founding a town")
+    }
+
+    fn load(&self) -> Load {
+        if self.skewed {
+            Load::Skewed
+        } else {
+            Load::Even
+        }
+    }
+}
+
+async fn connect() -> anyhow::Result<World> {
+    let stack = match std::env::var_os("MYPAY_HOME") {
+        Some(_) => Stack::of_this_checkout(),
+        None => Stack::at(Stack::of_this_checkout().home().join("bench")),
+    };
+    let endpoints = stack.up(say).await?;
+    prepare(&endpoints, &say).await?;
+    World::connect(stack, endpoints).await
+}
+
+fn say(what: &str) {
+    eprintln!("{what}");
 }
