@@ -81,7 +81,12 @@ impl Consumers {
             let mut waiting = self.ports.len();
             for port in &self.ports {
                 if let Ok(text) = scrape(*port).await {
-                    let at = sample(&text, "mypay_consumer_assigned_timestamp_seconds", self.flow, "");
+                    let at = sample(
+                        &text,
+                        "mypay_consumer_assigned_timestamp_seconds",
+                        self.flow,
+                        "",
+                    );
                     if at > self.started {
                         waiting -= 1;
                         last = last.max(at);
@@ -192,10 +197,21 @@ mypay_consumer_batch_messages_count{flow=\"payment\"} 2
     #[test]
     fn the_text_of_a_consumer_is_understood() {
         let flow = Flow::Payment;
-        let handled = sample(TEXT, "mypay_consumer_messages_total", flow, ",outcome=\"handled\"");
+        let handled = sample(
+            TEXT,
+            "mypay_consumer_messages_total",
+            flow,
+            ",outcome=\"handled\"",
+        );
         assert_eq!(handled, 3.0);
-        assert_eq!(sample(TEXT, "mypay_consumer_batch_messages_count", flow, ""), 2.0);
-        assert_eq!(sample(TEXT, "mypay_consumer_batches_again_total", flow, ""), 0.0);
+        assert_eq!(
+            sample(TEXT, "mypay_consumer_batch_messages_count", flow, ""),
+            2.0
+        );
+        assert_eq!(
+            sample(TEXT, "mypay_consumer_batches_again_total", flow, ""),
+            0.0
+        );
         let steps: Vec<_> = steps(TEXT).collect();
         assert_eq!(steps, [("commit".to_string(), 1.5)]);
     }

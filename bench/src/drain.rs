@@ -73,10 +73,13 @@ impl Drain {
         };
         let ready = consumers.until_assigned().await;
         let ended = reading.await?;
-        let (ready, ended) = (ready?, ended.context(consumers.are_alive().map_or_else(
-            |dead| dead.to_string(),
-            |()| "the consumer lives, and does not move".to_string(),
-        ))?);
+        let (ready, ended) = (
+            ready?,
+            ended.context(consumers.are_alive().map_or_else(
+                |dead| dead.to_string(),
+                |()| "the consumer lives, and does not move".to_string(),
+            ))?,
+        );
         let cpu = Cpu::now(&world.stack, &consumers.names).since(before);
         let told = consumers.told().await?;
         consumers.stop().await?;

@@ -55,7 +55,10 @@ impl Books {
             .fetch_one(pool)
             .await?
             .try_get(0)?;
-        ensure!(sum == 0, "the balances of all accounts add up to {sum}, not 0");
+        ensure!(
+            sum == 0,
+            "the balances of all accounts add up to {sum}, not 0"
+        );
         Ok(())
     }
 }

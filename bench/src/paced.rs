@@ -110,13 +110,7 @@ impl Pace {
     }
 
     /// Sends at the pace; tells how many seconds it took.
-    fn send(
-        self,
-        world: &World,
-        town: &Town,
-        sent: &Sent,
-        count: usize,
-    ) -> anyhow::Result<f64> {
+    fn send(self, world: &World, town: &Town, sent: &Sent, count: usize) -> anyhow::Result<f64> {
         let maker = Maker {
             flow: self.flow,
             town,

@@ -46,10 +46,8 @@ impl Town {
     fn id(&self, number: u64) -> Uuid {
         let high = mix(self.seed ^ mix(number));
         let low = mix(high ^ number);
-        uuid::Builder::from_random_bytes(
-            ((u128::from(high) << 64) | u128::from(low)).to_be_bytes(),
-        )
-        .into_uuid()
+        uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
+            .into_uuid()
     }
 
     /// Puts a new town into the tables.
@@ -103,7 +101,11 @@ impl Town {
         .bind(-opening * members as i64)
         .execute(pool)
         .await?;
-        for table in ["money.account", "banking.registered_account", "membership.member"] {
+        for table in [
+            "money.account",
+            "banking.registered_account",
+            "membership.member",
+        ] {
             sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM ANALYZE {table}")))
                 .execute(pool)
                 .await?;

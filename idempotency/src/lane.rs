@@ -28,6 +28,8 @@ pub struct Before {
     pub emitted_offset: i64,
     /// The instant of the batch: now, but never before the lane's last.
     pub at: DateTime<Utc>,
+    /// Whether any message of the consumer is parked.
+    pub parked: bool,
 }
 
 /// Raises the lane's epoch, so that whoever had it before is fenced off.
@@ -76,7 +78,8 @@ pub async fn advance(
                 last_at = greatest(l.last_at, date_trunc('milliseconds', clock_timestamp()))
            FROM before b
           WHERE l.consumer = $1 AND l.topic = $2 AND l.partition = $3 AND l.epoch = $4
-         RETURNING b.next_offset, greatest(b.emitted_offset, $6), l.last_at",
+         RETURNING b.next_offset, greatest(b.emitted_offset, $6), l.last_at,
+                   EXISTS (SELECT FROM parked WHERE consumer = $1)",
     )
     .bind(lane.consumer)
     .bind(&lane.topic)
@@ -91,6 +94,7 @@ pub async fn advance(
             next_offset: row.try_get(0)?,
             emitted_offset: row.try_get(1)?,
             at: row.try_get(2)?,
+            parked: row.try_get(3)?,
         })
     })
     .transpose()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use mypay_database::copy::Rows;
+use mypay_database::copy::{COPY_FROM, Rows};
 use serde_json::Value;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -88,6 +88,42 @@ pub struct Claim {
     pub outcome: Outcome,
 }
 
+/// The insert of claims, with or without what to do about rows that are there.
+macro_rules! claim {
+    ($conflict:literal) => {
+        concat!(
+            r#"        INSERT INTO queue_log AS q
+               (consumer, message_id, status, created_timestamp, processed_timestamp,
+                processed_status, content_hash, topic, partition, "offset", attempts, reason, result)
+        SELECT $1, m.id,
+               CASE WHEN m.success IS NULL THEN 'processing' ELSE 'done' END::queue_status,
+               m.created, m.processed,
+               CASE WHEN m.success THEN 'success' WHEN NOT m.success THEN 'failure' END::processed_status,
+               m.hash, $2, $3, m.ofs, 1, m.reason, m.result
+          FROM unnest($4::uuid[], $5::bytea[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
+                      $9::boolean[], $10::text[], $11::jsonb[])
+               AS m(id, hash, ofs, created, processed, success, reason, result)
+"#,
+            $conflict
+        )
+    };
+}
+
+const CLAIM_NEW: &str = claim!("");
+const CLAIM: &str = claim!(
+    r#"        ON CONFLICT (consumer, message_id) DO UPDATE
+           SET status = EXCLUDED.status,
+               processed_timestamp = EXCLUDED.processed_timestamp,
+               processed_status = EXCLUDED.processed_status,
+               topic = EXCLUDED.topic,
+               partition = EXCLUDED.partition,
+               "offset" = EXCLUDED."offset",
+               attempts = q.attempts + 1,
+               reason = EXCLUDED.reason,
+               result = EXCLUDED.result
+         WHERE q.status = 'waiting' AND q.content_hash = EXCLUDED.content_hash"#
+);
+
 /// Claims messages of one lane that are new, with their outcomes; false where
 /// one of them has a row already.
 ///
@@ -106,6 +142,21 @@ pub async fn claim_new(
                         processed_status, content_hash, topic, partition, "offset", attempts,
                         reason, result)
         FROM STDIN (FORMAT binary)"#;
+    let claimed = if claims.len() < COPY_FROM {
+        insert(connection, CLAIM_NEW, (consumer, topic, partition), claims).await
+    } else {
+        rows(consumer, topic, partition, claims)
+            .copy(connection, COPY)
+            .await
+    };
+    match claimed {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn rows(consumer: &str, topic: &str, partition: i32, claims: &[Claim]) -> Rows {
     let mut rows = Rows::with_capacity(claims.len(), 200);
     for claim in claims {
         let outcome = &claim.outcome;
@@ -130,11 +181,7 @@ pub async fn claim_new(
             &outcome.result.as_ref(),
         ]);
     }
-    match rows.copy(connection, COPY).await {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
-        Err(error) => Err(error),
-    }
+    rows
 }
 
 /// Claims messages of one lane with their outcomes; tells how many it got.
@@ -149,29 +196,15 @@ pub async fn claim(
     partition: i32,
     claims: &[Claim],
 ) -> Result<u64, sqlx::Error> {
-    const CLAIM: &str = r#"
-        INSERT INTO queue_log AS q
-               (consumer, message_id, status, created_timestamp, processed_timestamp,
-                processed_status, content_hash, topic, partition, "offset", attempts, reason, result)
-        SELECT $1, m.id,
-               CASE WHEN m.success IS NULL THEN 'processing' ELSE 'done' END::queue_status,
-               m.created, m.processed,
-               CASE WHEN m.success THEN 'success' WHEN NOT m.success THEN 'failure' END::processed_status,
-               m.hash, $2, $3, m.ofs, 1, m.reason, m.result
-          FROM unnest($4::uuid[], $5::bytea[], $6::bigint[], $7::timestamptz[], $8::timestamptz[],
-                      $9::boolean[], $10::text[], $11::jsonb[])
-               AS m(id, hash, ofs, created, processed, success, reason, result)
-        ON CONFLICT (consumer, message_id) DO UPDATE
-           SET status = EXCLUDED.status,
-               processed_timestamp = EXCLUDED.processed_timestamp,
-               processed_status = EXCLUDED.processed_status,
-               topic = EXCLUDED.topic,
-               partition = EXCLUDED.partition,
-               "offset" = EXCLUDED."offset",
-               attempts = q.attempts + 1,
-               reason = EXCLUDED.reason,
-               result = EXCLUDED.result
-         WHERE q.status = 'waiting' AND q.content_hash = EXCLUDED.content_hash"#;
+    insert(connection, CLAIM, (consumer, topic, partition), claims).await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    (consumer, topic, partition): (&str, &str, i32),
+    claims: &[Claim],
+) -> Result<u64, sqlx::Error> {
     if claims.is_empty() {
         return Ok(0);
     }
@@ -193,7 +226,7 @@ pub async fn claim(
     } else {
         Vec::new()
     };
-    let written = sqlx::query(CLAIM)
+    let written = sqlx::query(statement)
         .bind(consumer)
         .bind(topic)
         .bind(partition)

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use crate::outbox;
-use crate::transaction::{Size, Event, TransactionalProducer};
+use crate::transaction::{Event, Size, TransactionalProducer};
 
 /// Offsets can only be committed for a topic that exists; the relay's position
 /// is kept beside this one's, in a group that nobody else uses.

@@ -11,7 +11,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mypay_database::copy::Rows;
+use mypay_database::copy::{COPY_FROM, Rows};
+use mypay_decide::book::Posting;
 use mypay_decide::{AccountKind, Book, Limits, MemberMoney};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -180,7 +181,31 @@ async fn write_postings(
     const COPY: &str = "
         COPY money.posting (entry_id, line, kind, debit, credit, amount, posted_at)
         FROM STDIN (FORMAT binary)";
+    const INSERT: &str = "
+        INSERT INTO money.posting (entry_id, line, kind, debit, credit, amount, posted_at)
+        SELECT p.*, $7
+          FROM unnest($1::uuid[], $2::smallint[], $3::smallint[], $4::uuid[], $5::uuid[], $6::bigint[])
+               AS p";
     let postings = book.postings();
+    if postings.is_empty() {
+        return Ok(());
+    }
+    if postings.len() < COPY_FROM {
+        let ids = |of: fn(&Posting) -> Uuid| -> Vec<Uuid> { postings.iter().map(of).collect() };
+        let numbers = |of: fn(&Posting) -> i16| -> Vec<i16> { postings.iter().map(of).collect() };
+        let amounts: Vec<i64> = postings.iter().map(|posting| posting.amount).collect();
+        sqlx::query(INSERT)
+            .bind(ids(|posting| posting.entry_id))
+            .bind(numbers(|posting| posting.line))
+            .bind(numbers(|posting| posting.kind as i16))
+            .bind(ids(|posting| posting.debit))
+            .bind(ids(|posting| posting.credit))
+            .bind(amounts)
+            .bind(at)
+            .execute(connection)
+            .await?;
+        return Ok(());
+    }
     let mut rows = Rows::with_capacity(postings.len(), 110);
     for posting in postings {
         rows.push([

@@ -15,10 +15,10 @@ use mypay_idempotency::lane::{self, Before, Counts, Lane};
 use mypay_idempotency::queue_log::{self, Claim, Known, Outcome, Status};
 use mypay_idempotency::transaction::Event;
 use mypay_idempotency::{is_transient, parked};
-use mypay_schemas::identity::IdHash;
 use mypay_ledger::WriteError;
 use mypay_schemas::ContentHash;
 use mypay_schemas::encoders::EncodersError;
+use mypay_schemas::identity::IdHash;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -143,8 +143,16 @@ pub async fn attempt<H: Handler>(
     .ok_or(AttemptError::Fenced)?;
     watch.was(Step::Fence);
     let at = before.at;
-    let seen = look_up::<H>(&mut transaction, fence.lane, horizon, &before, batch, recent, mode)
-        .await?;
+    let seen = look_up::<H>(
+        &mut transaction,
+        fence.lane,
+        horizon,
+        &before,
+        batch,
+        recent,
+        mode,
+    )
+    .await?;
     let waiting = seen.waiting;
     let mut fates = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
     watch.was(Step::Claim);
@@ -233,10 +241,15 @@ async fn look_up<H: Handler>(
         .collect();
     let known = queue_log::known(connection, lane.consumer, &suspects).await?;
     let waiting = known.values().any(|known| known.status == Status::Waiting);
+    let parked = if before.parked {
+        parked::all(connection, lane.consumer).await?
+    } else {
+        HashSet::new()
+    };
     Ok(Seen {
         known,
         waiting,
-        parked: parked::all(connection, lane.consumer).await?,
+        parked,
         first_in_batch: HashMap::with_capacity_and_hasher(batch.len(), IdHash::default()),
     })
 }
@@ -312,7 +325,9 @@ impl Seen {
             Entry::Vacant(place) => place.insert(arrived.content_hash),
         };
         if !self.parked.is_empty()
-            && self.parked.contains(&parked::shortened(H::key(&arrived.message)))
+            && self
+                .parked
+                .contains(&parked::shortened(H::key(&arrived.message)))
         {
             return Fate::Dead(Why {
                 reason: "parked_behind",

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -50,6 +50,8 @@ pub struct Emission {
     pub emitted: Arc<AtomicI64>,
     /// Whether more of the kind is about to come.
     pub more: bool,
+    /// Set back when the emitter takes the events up.
+    pub waiting: Arc<AtomicBool>,
     /// Its part of what may wait to be sent; given back when it was.
     pub _room: OwnedSemaphorePermit,
 }
@@ -99,20 +101,59 @@ pub struct Emitter<C: ConsumerContext + 'static> {
     pub metrics: Metrics,
     /// For waiting with a limit.
     pub runtime: tokio::runtime::Handle,
+    /// Called when events were taken up.
+    pub taken_up: Box<dyn Fn() + Send>,
 }
 
 impl<C: ConsumerContext + 'static> Emitter<C> {
     /// Runs the stage.
     pub fn run(&self, mut queue: mpsc::UnboundedReceiver<Emission>) {
-        let mut producers: Vec<Option<TransactionalProducer>> =
-            (0..SMALL + LARGE).map(|place| self.connect(place)).collect();
+        let mut producers: Vec<Option<TransactionalProducer>> = (0..SMALL + LARGE)
+            .map(|place| self.connect(place))
+            .collect();
         let mut turns = Turns::default();
         while let Some(first) = queue.blocking_recv() {
             self.under_way.0.store(1, Ordering::Release);
-            let emissions = gather(first, &mut queue, &self.runtime);
+            let emissions = self.gather(first, &mut queue);
             self.emit(&mut producers, &mut turns, emissions);
             self.under_way.0.store(0, Ordering::Release);
         }
+    }
+
+    /// Takes what waits along with the first.
+    ///
+    /// Where more is about to come (a backlog is worked off, so nobody waits for
+    /// this very batch), it is waited for: a transaction costs the brokers some
+    /// tens of appends and requests, however few or many events it carries. Where
+    /// nothing more waits to be handled, what is there goes at once.
+    fn gather(
+        &self,
+        first: Emission,
+        queue: &mut mpsc::UnboundedReceiver<Emission>,
+    ) -> Vec<Emission> {
+        let take_up = |emission: &Emission| {
+            emission.waiting.store(false, Ordering::Release);
+            (self.taken_up)();
+        };
+        take_up(&first);
+        let until = tokio::time::Instant::now() + GATHER_AT_MOST;
+        let mut events = first.events.len();
+        let mut more = first.more;
+        let mut emissions = vec![first];
+        while events < EVENTS_AT_MOST {
+            let next = if more && events < EVENTS_ENOUGH {
+                let next = async { tokio::time::timeout_at(until, queue.recv()).await };
+                self.runtime.block_on(next).ok().flatten()
+            } else {
+                queue.try_recv().ok()
+            };
+            let Some(emission) = next else { break };
+            events += emission.events.len();
+            more = emission.more;
+            take_up(&emission);
+            emissions.push(emission);
+        }
+        emissions
     }
 
     /// Connects a producer; `None` where the brokers do not answer now.
@@ -121,7 +162,11 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     /// earlier process left open holds up readers.
     fn connect(&self, place: usize) -> Option<TransactionalProducer> {
         let id = format!("mypay.{}.{place}", self.name);
-        let size = if place < SMALL { Size::Small } else { Size::Large };
+        let size = if place < SMALL {
+            Size::Small
+        } else {
+            Size::Large
+        };
         TransactionalProducer::connect(&self.bootstrap, &id, size)
             .inspect_err(
                 |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
@@ -238,36 +283,6 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
     }
 }
 
-/// Takes what waits along with the first.
-///
-/// Where more is about to come (a backlog is worked off, so nobody waits for
-/// this very batch), it is waited for: a transaction costs the brokers some
-/// tens of appends and requests, however few or many events it carries. Where
-/// nothing more waits to be handled, what is there goes at once.
-fn gather(
-    first: Emission,
-    queue: &mut mpsc::UnboundedReceiver<Emission>,
-    runtime: &tokio::runtime::Handle,
-) -> Vec<Emission> {
-    let until = tokio::time::Instant::now() + GATHER_AT_MOST;
-    let mut events = first.events.len();
-    let mut more = first.more;
-    let mut emissions = vec![first];
-    while events < EVENTS_AT_MOST {
-        let next = if more && events < EVENTS_ENOUGH {
-            let next = async { tokio::time::timeout_at(until, queue.recv()).await };
-            runtime.block_on(next).ok().flatten()
-        } else {
-            queue.try_recv().ok()
-        };
-        let Some(emission) = next else { break };
-        events += emission.events.len();
-        more = emission.more;
-        emissions.push(emission);
-    }
-    emissions
-}
-
 fn transact(
     producer: &mut TransactionalProducer,
     emissions: &[Emission],
@@ -293,10 +308,7 @@ fn transact(
     watch.was(Step::Send);
     producer.commit(list, &last.assignment.group)?;
     watch.was(Step::End);
-    let events: usize = emissions
-        .iter()
-        .map(|emission| emission.events.len())
-        .sum();
+    let events: usize = emissions.iter().map(|emission| emission.events.len()).sum();
     metrics.transactions.observe(events as f64);
     Ok(())
 }

@@ -111,6 +111,12 @@ pub struct Work<M> {
     pub emitted: Arc<AtomicI64>,
     /// Whether at least as much again waits in the lanes.
     pub more: bool,
+    /// Whether the lane's last events still wait for the emitter: until it has
+    /// taken them up, the lane gives out no batch. So batches grow with the time
+    /// that a Kafka transaction takes, and each transaction finds one batch of
+    /// each lane: more and smaller ones would cost the database, and bring no
+    /// result earlier.
+    pub waiting: Arc<AtomicBool>,
 }
 
 struct LaneQueue<M> {
@@ -120,6 +126,13 @@ struct LaneQueue<M> {
     epoch: Option<i64>,
     recent: Recent,
     emitted: Arc<AtomicI64>,
+    waiting: Arc<AtomicBool>,
+}
+
+impl<M> LaneQueue<M> {
+    fn is_ready(&self) -> bool {
+        !self.busy && !self.messages.is_empty() && !self.waiting.load(Ordering::Acquire)
+    }
 }
 
 struct State<M> {
@@ -218,6 +231,7 @@ impl<M> Intake<M> {
             epoch: None,
             recent: Recent::default(),
             emitted: Arc::new(AtomicI64::new(offset)),
+            waiting: Arc::default(),
         });
         queue.messages.push_back(arrival);
         let ring = !queue.busy && queue.messages.len() == 1;
@@ -249,11 +263,7 @@ impl<M> Intake<M> {
                     return None;
                 }
                 if let Some(work) = take_fullest(&mut state, at_most) {
-                    if state
-                        .lanes
-                        .values()
-                        .any(|lane| !lane.busy && !lane.messages.is_empty())
-                    {
+                    if state.lanes.values().any(LaneQueue::is_ready) {
                         self.ready.notify_one();
                     }
                     self.room.notify_all();
@@ -305,6 +315,11 @@ impl<M> Intake<M> {
             .collect()
     }
 
+    /// The emitter has taken events up: their lanes may have batches ready.
+    pub fn look_again(&self) {
+        self.ready.notify_one();
+    }
+
     /// Ends the intake: workers get no more batches.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -318,7 +333,7 @@ fn take_fullest<M>(state: &mut State<M>, at_most: usize) -> Option<Work<M>> {
     let (lane, queue) = state
         .lanes
         .iter_mut()
-        .filter(|(_, queue)| !queue.busy && !queue.messages.is_empty())
+        .filter(|(_, queue)| queue.is_ready())
         .max_by_key(|(_, queue)| queue.messages.len())?;
     let count = queue.messages.len().min(at_most);
     let messages: Vec<_> = queue.messages.drain(..count).collect();
@@ -331,6 +346,7 @@ fn take_fullest<M>(state: &mut State<M>, at_most: usize) -> Option<Work<M>> {
         epoch: queue.epoch,
         recent: std::mem::take(&mut queue.recent),
         emitted: Arc::clone(&queue.emitted),
+        waiting: Arc::clone(&queue.waiting),
         more: state.queued >= 2 * count.max(at_most / 2),
     };
     state.queued -= count;

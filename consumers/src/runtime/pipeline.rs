@@ -133,6 +133,10 @@ impl<H: Handler> Pipeline<H> {
             under_way: Arc::clone(&under_way),
             metrics: self.metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
+            taken_up: Box::new({
+                let intake = Arc::clone(&intake);
+                move || intake.look_again()
+            }),
         };
         let mut emitting = tokio::task::spawn_blocking(move || emitter.run(queue));
         let fetcher = Fetcher::<H> {
@@ -260,6 +264,7 @@ async fn work<H: Handler>(worker: Worker<H>) {
             let Ok(room) = Arc::clone(&worker.room).acquire_many_owned(permits).await else {
                 return;
             };
+            work.waiting.store(true, Ordering::Release);
             let emission = Emission {
                 assignment: Arc::clone(&work.assignment),
                 lane: work.lane,
@@ -267,6 +272,7 @@ async fn work<H: Handler>(worker: Worker<H>) {
                 events,
                 emitted: Arc::clone(&work.emitted),
                 more: work.more,
+                waiting: Arc::clone(&work.waiting),
                 _room: room,
             };
             if worker.emissions.send(emission).is_err() {

@@ -21,6 +21,11 @@ use report::{Report, Shape};
 /// Towns up to this size are founded anew for each run.
 const SMALL_TOWN: u64 = 200_000;
 
+/// Requests a second, and seconds, before a drain: brokers that have just been
+/// started need several times the CPU that they need later.
+const WARM_UP_RATE: u32 = 2_000;
+const WARM_UP_SECONDS: usize = 20;
+
 /// What a flow is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Against {
@@ -100,6 +105,9 @@ impl Args {
 
     async fn drain(&self, world: &World, report: &mut Report) -> anyhow::Result<()> {
         let mut town: Option<(Town, Books)> = None;
+        if self.warm_up > 0 {
+            self.warm_up(world).await?;
+        }
         for run in 0..self.warm_up + self.runs {
             let mut here = match town.take() {
                 Some(here) if self.accounts > SMALL_TOWN => here,
@@ -133,6 +141,24 @@ impl Args {
             let town = self.found(world).await?;
             report.naive = Some(naive::drain(world, &town, self.naive_count as usize).await?);
         }
+        Ok(())
+    }
+
+    /// Many small requests, so that the brokers' JVMs compile what they run.
+    async fn warm_up(&self, world: &World) -> anyhow::Result<()> {
+        let pace = Pace {
+            flow: self.flow,
+            count: WARM_UP_RATE as usize * WARM_UP_SECONDS,
+            rate: WARM_UP_RATE,
+            load: self.load(),
+        };
+        let town = self.found(world).await?;
+        let paced = pace.run(world, &town).await?;
+        let latency = paced.latency_ms;
+        say(&format!(
+            "warm-up: {WARM_UP_RATE} requests/s, p50 {:.0} ms",
+            latency.p50
+        ));
         Ok(())
     }
 

@@ -14,7 +14,9 @@ use prometheus_client::registry::Registry;
 pub(crate) async fn serve(address: SocketAddr, registry: Registry) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
-        .with_context(|| format!("metrics cannot be served at {address}: choose another address"))?;
+        .with_context(|| {
+            format!("metrics cannot be served at {address}: choose another address")
+        })?;
     let registry = Arc::new(registry);
     let app = Router::new().route("/metrics", get(move || text(Arc::clone(&registry))));
     tokio::spawn(async move {

@@ -72,9 +72,8 @@ impl Report {
 
     /// Of each quantile the median over the runs; of the slowest the slowest.
     fn latency(&self) -> Option<Latency> {
-        let spread = |of: fn(&Latency) -> f64| {
-            Spread::of(self.paced.iter().map(|run| of(&run.latency_ms)))
-        };
+        let spread =
+            |of: fn(&Latency) -> f64| Spread::of(self.paced.iter().map(|run| of(&run.latency_ms)));
         Some(Latency {
             p50: spread(|latency| latency.p50)?.median,
             p90: spread(|latency| latency.p90)?.median,
