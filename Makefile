@@ -1,11 +1,12 @@
 # The whole vocabulary of this checkout; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build up down status run test lint audit clean
+.PHONY: help prerequisites build up down status run test bench lint audit clean
 # One target after the other, whatever -j says: they share servers and a target/.
 .NOTPARALLEL:
 
 MYPAY := target/release/mypay
 RUN_COUNT ?= 20000
+BENCH ?= remittance --runs 5 --against naive
 
 help: ## List the targets
 	@echo "usage: make TARGET [RUN_COUNT=20000] [MYPAY_STACK=local|docker]"
@@ -31,6 +32,10 @@ run: up ## Run a business day of RUN_COUNT requests through the pipeline, and au
 
 test: build ## Run all tests against the real servers
 	@scripts/test
+
+bench: build ## Measure: BENCH="payment --runs 3", BENCH="remittance --rate 1000 --count 15000" (docs/performance.md)
+	$(MYPAY) bench $(BENCH)
+	MYPAY_HOME=$${MYPAY_HOME:-.mypay/bench} $(MYPAY) stack down
 
 lint: build ## Check formatting, lints, schemas, topics and docker-compose.yml
 	cargo fmt --all --check

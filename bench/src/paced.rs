@@ -21,8 +21,10 @@ use crate::world::World;
 /// plans are cached.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// How long the producer of the requests waits for more to send along. Counted
-/// in: it is part of a client's way.
-const LINGER_MS: u32 = 5;
+/// in: it is part of a client's way. With less, a thousand requests a second
+/// are five hundred produce requests, and the brokers' CPU is what is measured:
+/// at 5 ms p50 was 135 ms, at 20 ms 87 ms.
+const LINGER_MS: u32 = 20;
 /// How long the last results are waited for.
 const LAST: Duration = Duration::from_secs(30);
 

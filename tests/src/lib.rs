@@ -26,6 +26,7 @@ pub mod programs;
 pub mod progress;
 pub mod requests;
 pub mod results;
+pub mod statements;
 pub mod topic;
 pub mod wait;
 pub mod world;

@@ -17,7 +17,9 @@ use super::handler::{Arrived, Raw};
 use super::recent::Recent;
 
 /// How many messages may wait for the database.
-const CAPACITY: usize = 18_000;
+const CAPACITY: usize = 15_000;
+/// A batch of so many waits for nothing.
+const LARGE_BATCH: usize = 500;
 /// How many bytes they may have: messages of a megabyte are few, but a thousand
 /// of them would be a gigabyte.
 const CAPACITY_BYTES: usize = 32 * 1024 * 1024;
@@ -112,10 +114,10 @@ pub struct Work<M> {
     /// Whether at least as much again waits in the lanes.
     pub more: bool,
     /// Whether the lane's last events still wait for the emitter: until it has
-    /// taken them up, the lane gives out no batch. So batches grow with the time
-    /// that a Kafka transaction takes, and each transaction finds one batch of
-    /// each lane: more and smaller ones would cost the database, and bring no
-    /// result earlier.
+    /// taken them up, the lane gives out no small batch. So batches grow with
+    /// the time that a Kafka transaction takes, and each transaction finds one
+    /// batch of each lane: more and smaller ones would cost the database, and
+    /// bring no result earlier.
     pub waiting: Arc<AtomicBool>,
 }
 
@@ -131,7 +133,8 @@ struct LaneQueue<M> {
 
 impl<M> LaneQueue<M> {
     fn is_ready(&self) -> bool {
-        !self.busy && !self.messages.is_empty() && !self.waiting.load(Ordering::Acquire)
+        let waiting = self.waiting.load(Ordering::Acquire) && self.messages.len() < LARGE_BATCH;
+        !self.busy && !self.messages.is_empty() && !waiting
     }
 }
 
@@ -234,7 +237,8 @@ impl<M> Intake<M> {
             waiting: Arc::default(),
         });
         queue.messages.push_back(arrival);
-        let ring = !queue.busy && queue.messages.len() == 1;
+        // A lane that waits for the emitter rings again when its batch is large.
+        let ring = !queue.busy && matches!(queue.messages.len(), 1 | LARGE_BATCH);
         state.queued += 1;
         state.bytes += bytes;
         drop(state);

@@ -5,6 +5,7 @@
 mod bad_input;
 mod broker;
 mod codecs;
+mod cost;
 mod database;
 mod day;
 mod kills;
