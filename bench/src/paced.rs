@@ -67,6 +67,19 @@ pub struct Paced {
     pub told: crate::consumer::Told,
 }
 
+impl Latency {
+    /// Of a histogram of microseconds.
+    pub(crate) fn of(micros: &Histogram<u64>) -> Self {
+        let quantile = |q| micros.value_at_quantile(q) as f64 / 1_000.0;
+        Self {
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            max: micros.max() as f64 / 1_000.0,
+        }
+    }
+}
+
 type Sent = Arc<Mutex<HashMap<Uuid, Instant>>>;
 
 impl Pace {
@@ -97,14 +110,8 @@ impl Pace {
         let told = consumers.told().await?;
         consumers.stop().await?;
         answers.are_once_for(lock(&sent).keys().copied())?;
-        let quantile = |q| histogram.value_at_quantile(q) as f64 / 1_000.0;
         Ok(Paced {
-            latency_ms: Latency {
-                p50: quantile(0.5),
-                p90: quantile(0.9),
-                p99: quantile(0.99),
-                max: histogram.max() as f64 / 1_000.0,
-            },
+            latency_ms: Latency::of(&histogram),
             messages_per_second: awaited as f64 / seconds,
             cpu_seconds: cpu,
             told,

@@ -11,7 +11,7 @@ use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
 use mypay_bench::town::{Town, opening};
 use mypay_bench::world::World;
-use mypay_bench::{naive, postgres_alone};
+use mypay_bench::{edge, naive, postgres_alone};
 use mypay_schemas::Flow;
 use mypay_stack::Stack;
 
@@ -26,6 +26,9 @@ const SMALL_TOWN: u64 = 200_000;
 const WARM_UP_RATE: u32 = 2_000;
 const WARM_UP_SECONDS: usize = 20;
 
+/// Acceptances a second, where no rate is given.
+const EDGE_RATE: u32 = 5_000;
+
 /// What a flow is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Against {
@@ -34,14 +37,38 @@ enum Against {
     Naive,
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// A flow's consumer.
+    Flow(Flow),
+    /// The HTTP edge.
+    Edge,
+}
+
+impl std::str::FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "edge" => Ok(Subject::Edge),
+            Ok(flow @ (Flow::Remittance | Flow::Payment | Flow::Recharge)) => {
+                Ok(Subject::Flow(flow))
+            }
+            _ => Err("choose remittance, payment, recharge or edge".to_string()),
+        }
+    }
+}
+
 /// Measure a flow: messages a second, latency, and where the time goes.
 ///
 /// Uses a stack of its own, `.mypay/bench` (or `$MYPAY_HOME`), and leaves it
 /// running: `MYPAY_HOME=.mypay/bench mypay stack down --wipe` removes it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// remittance, payment or recharge (from request to the command to the bank).
-    flow: Flow,
+    /// remittance, payment, recharge (from request to the command to the bank),
+    /// or edge (durable acceptances over HTTP).
+    subject: Subject,
     /// How many requests a run.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
     count: u32,
@@ -77,18 +104,15 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
-        if matches!(self.flow, Flow::Firmbanking | Flow::Settlement) {
-            bail!(
-                "{} is not measured: choose remittance, payment or recharge",
-                self.flow
-            );
-        }
-        if self.against.is_some() && self.flow != Flow::Remittance {
+        if self.against.is_some() && self.subject != Subject::Flow(Flow::Remittance) {
             bail!("the naive consumer knows remittances only");
         }
         let world = connect().await?;
+        let Subject::Flow(flow) = self.subject else {
+            return self.edge(&world, json).await;
+        };
         let mut report = Report::new(Shape {
-            flow: self.flow,
+            flow,
             count: self.count,
             rate: self.rate,
             accounts: self.accounts,
@@ -96,25 +120,25 @@ impl Args {
             consumers: self.consumers,
         });
         match self.rate {
-            None => self.drain(&world, &mut report).await?,
-            Some(rate) => self.pace(&world, rate, &mut report).await?,
+            None => self.drain(&world, flow, &mut report).await?,
+            Some(rate) => self.pace(&world, flow, rate, &mut report).await?,
         }
         report.print(json)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn drain(&self, world: &World, report: &mut Report) -> anyhow::Result<()> {
+    async fn drain(&self, world: &World, flow: Flow, report: &mut Report) -> anyhow::Result<()> {
         let mut town: Option<(Town, Books)> = None;
         if self.warm_up > 0 {
-            self.warm_up(world).await?;
+            self.warm_up(world, flow).await?;
         }
         for run in 0..self.warm_up + self.runs {
             let mut here = match town.take() {
                 Some(here) if self.accounts > SMALL_TOWN => here,
-                _ => (self.found(world).await?, Books::default()),
+                _ => (self.found(world, flow).await?, Books::default()),
             };
             let drain = Drain {
-                flow: self.flow,
+                flow,
                 count: self.count as usize,
                 load: self.load(),
                 consumers: self.consumers.into(),
@@ -130,29 +154,29 @@ impl Args {
             }
             town = Some(here);
         }
-        if self.flow == Flow::Remittance && !self.skewed && self.accounts <= SMALL_TOWN {
+        if flow == Flow::Remittance && !self.skewed && self.accounts <= SMALL_TOWN {
             say("PostgreSQL alone, the same rows");
-            let town = self.found(world).await?;
+            let town = self.found(world, flow).await?;
             let alone = postgres_alone::measure(world, &town, self.count as usize).await?;
             report.postgres_alone = Some(alone);
         }
         if self.against == Some(Against::Naive) {
             say("the naive consumer");
-            let town = self.found(world).await?;
+            let town = self.found(world, flow).await?;
             report.naive = Some(naive::drain(world, &town, self.naive_count as usize).await?);
         }
         Ok(())
     }
 
     /// Many small requests, so that the brokers' JVMs compile what they run.
-    async fn warm_up(&self, world: &World) -> anyhow::Result<()> {
+    async fn warm_up(&self, world: &World, flow: Flow) -> anyhow::Result<()> {
         let pace = Pace {
-            flow: self.flow,
+            flow,
             count: WARM_UP_RATE as usize * WARM_UP_SECONDS,
             rate: WARM_UP_RATE,
             load: self.load(),
         };
-        let town = self.found(world).await?;
+        let town = self.found(world, flow).await?;
         let paced = pace.run(world, &town).await?;
         let latency = paced.latency_ms;
         say(&format!(
@@ -162,11 +186,17 @@ impl Args {
         Ok(())
     }
 
-    async fn pace(&self, world: &World, rate: u32, report: &mut Report) -> anyhow::Result<()> {
-        let town = self.found(world).await?;
+    async fn pace(
+        &self,
+        world: &World,
+        flow: Flow,
+        rate: u32,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let town = self.found(world, flow).await?;
         for run in 0..self.warm_up + self.runs {
             let pace = Pace {
-                flow: self.flow,
+                flow,
                 count: self.count as usize,
                 rate,
                 load: self.load(),
@@ -186,6 +216,31 @@ impl Args {
         Ok(())
     }
 
+    async fn edge(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
+        let town = self.found(world, Flow::Remittance).await?;
+        let rate = self.rate.unwrap_or(EDGE_RATE);
+        let mut runs = Vec::new();
+        for run in 0..self.warm_up + self.runs {
+            let accepted = edge::measure(world, &town, self.count as usize, rate).await?;
+            let latency = accepted.latency_ms;
+            say(&format!(
+                "{}: {:.0} acceptances/s, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+                self.name_of(run),
+                accepted.messages_per_second,
+                latency.p50,
+                latency.p99,
+                latency.max
+            ));
+            if run >= self.warm_up {
+                runs.push(accepted);
+            }
+        }
+        if json {
+            println!("{}", serde_json::to_string_pretty(&runs)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn name_of(&self, run: u32) -> String {
         match run.checked_sub(self.warm_up) {
             None => "warm-up".to_string(),
@@ -193,15 +248,10 @@ impl Args {
         }
     }
 
-    async fn found(&self, world: &World) -> anyhow::Result<Town> {
-        Town::found(
-            &world.pool,
-            self.accounts,
-            self.franchises,
-            opening(self.flow),
-        )
-        .await
-        .context("founding a town")
+    async fn found(&self, world: &World, flow: Flow) -> anyhow::Result<Town> {
+        Town::found(&world.pool, self.accounts, self.franchises, opening(flow))
+            .await
+            .context("founding a town")
     }
 
     fn load(&self) -> Load {

@@ -87,14 +87,8 @@ async fn a_thousand_messages_cost_a_handful_of_statements_and_one_commit() -> an
             epoch,
             emitted: 0,
         };
-        let attempt = batch::attempt(
-            &stage,
-            &fence,
-            &arrivals,
-            &Recent::default(),
-            &Mode::default(),
-        );
-        let events = attempt.await?;
+        let (recent, mode) = (Recent::default(), Mode::default());
+        let events = batch::attempt(&stage, &fence, &arrivals, &recent, &mode).await?;
         ensure!(events.len() == THOUSAND, "{} events", events.len());
         costs.push(proxy.counted().since(before));
     }
