@@ -73,11 +73,13 @@ impl Consumers {
     }
 
     /// Waits until the group has given all of them their partitions; the time
-    /// when it had, in seconds since the epoch.
+    /// when it gave the first of them any, in seconds since the epoch.
     pub async fn until_assigned(&self) -> anyhow::Result<f64> {
         let began = Instant::now();
+        // The first to join begins with all partitions; its time is read before
+        // the next one joins, and is overwritten then.
+        let mut first = f64::INFINITY;
         loop {
-            let mut last: f64 = 0.0;
             let mut waiting = self.ports.len();
             for port in &self.ports {
                 if let Ok(text) = scrape(*port).await {
@@ -89,12 +91,12 @@ impl Consumers {
                     );
                     if at > self.started {
                         waiting -= 1;
-                        last = last.max(at);
+                        first = first.min(at);
                     }
                 }
             }
             if waiting == 0 {
-                return Ok(last);
+                return Ok(first);
             }
             self.are_alive()?;
             if began.elapsed() > Duration::from_secs(60) {

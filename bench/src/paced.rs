@@ -170,10 +170,10 @@ fn follow(
         };
         moved = Instant::now();
         let told = runtime.block_on(interpreter.read(&payload))?;
-        let due = lock(sent)
-            .get(&told.request_id)
-            .copied()
-            .context("a result of a request that was not sent")?;
+        let due = lock(sent).get(&told.request_id).copied().context(
+            "a result of a request that was not sent: an earlier measurement was cut short; \
+                 begin anew with `stack down --wipe`",
+        )?;
         answers.add(told);
         seen += 1;
         if seen > warm_up {

@@ -15,6 +15,7 @@
 //! | [`progress`], [`wait`] | waiting for something with a deadline |
 //! | [`exactly_once`] | one answer for each request, none missing, none twice |
 //! | [`money`] | balances, postings, and what they must add up to |
+//! | [`statements`] | what goes by on the way to PostgreSQL, counted |
 //! | [`audit`] | the verdict of `mypay audit` |
 
 pub mod audit;

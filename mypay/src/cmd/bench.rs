@@ -3,6 +3,7 @@
 mod report;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mypay_bench::drain::{Drain, Drained};
@@ -269,6 +270,12 @@ async fn connect() -> anyhow::Result<World> {
         None => Stack::at(Stack::of_this_checkout().home().join("bench")),
     };
     let endpoints = stack.up(say).await?;
+    // What a measurement that was cut short has left running.
+    for service in stack.status().await? {
+        if service.name.starts_with("bench-") {
+            stack.stop(&service.name, Duration::from_secs(20)).await?;
+        }
+    }
     prepare(&endpoints, &say).await?;
     World::connect(stack, endpoints).await
 }
