@@ -148,7 +148,7 @@ pub(crate) fn committed(
     for (topic, partition) in partitions {
         wanted.add_partition(topic, *partition);
     }
-    let committed = group.committed_offsets(wanted, PATIENCE)?;
+    let committed = ask_committed(&group, &wanted)?;
     let offset = |(topic, partition): (&'static str, i32)| match committed
         .find_partition(topic, partition)?
         .offset()
@@ -157,6 +157,37 @@ pub(crate) fn committed(
         _ => None,
     };
     Ok(partitions.iter().copied().filter_map(offset).collect())
+}
+
+/// Asks until the group's coordinator answers: on a cluster that has just come
+/// up, or moves it, another broker says for a moment that it is not the one.
+fn ask_committed(
+    group: &Reader,
+    wanted: &TopicPartitionList,
+) -> Result<TopicPartitionList, AuditError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match group.committed_offsets(wanted.clone(), PATIENCE) {
+            Ok(committed) => return Ok(committed),
+            Err(error)
+                if is_on_the_move(error.rdkafka_error_code()) && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn is_on_the_move(code: Option<RDKafkaErrorCode>) -> bool {
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+        )
+    )
 }
 
 /// Waits until all up to the ends is decided, so that a read_committed reader
