@@ -30,7 +30,7 @@ const PARTITION: i32 = 1_000;
 const STATEMENTS: usize = 10;
 /// Allocations a message from its bytes to its result's, the test's own not
 /// counted in.
-const ALLOCATIONS: u64 = 15;
+const ALLOCATIONS: u64 = 20;
 /// Commits, and Kafka transactions, a thousand messages of a backlog.
 const COMMITS: f64 = 2.0;
 
