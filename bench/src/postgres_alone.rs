@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Serialize;
-use sqlx::postgres::PgPoolCopyExt;
 use uuid::Uuid;
 
 use crate::requests::{Load, Maker};
-use crate::town::Town;
+use crate::town::{Town, copy_lines};
 use crate::usage::until_quiet;
 use crate::world::World;
 
@@ -93,29 +92,20 @@ async fn fill(world: &World, town: &Town, count: i64) -> anyhow::Result<()> {
         load: Load::Even,
         encoders: &world.encoders,
     };
-    let mut copy = world
-        .pool
-        .copy_in_raw("COPY bench.request FROM STDIN")
-        .await?;
     let at = chrono::Utc::now().format("%F %T%.6f+00");
-    let mut text = String::new();
-    for n in 0..count {
+    let lines = (0..count).map(|n| {
         let request = maker.make()?;
         let to = request.to.context("a remittance has a receiver")?;
         let hash = Uuid::from_u128(fastrand::u128(..)).simple();
-        text += &format!(
+        Ok(format!(
             "{n}\t{}\t{}\t{}\t{}\t\\\\x{hash}\t{at}\n",
             request.id,
             town.member(request.from),
             town.member(to),
             request.amount,
-        );
-        if text.len() > 1 << 20 {
-            copy.send(std::mem::take(&mut text).into_bytes()).await?;
-        }
-    }
-    copy.send(text.into_bytes()).await?;
-    copy.finish().await?;
+        ))
+    });
+    copy_lines(&world.pool, "COPY bench.request FROM STDIN", lines).await?;
     sqlx::query("VACUUM ANALYZE bench.request")
         .execute(&world.pool)
         .await?;

@@ -136,18 +136,28 @@ impl Town {
         into: &str,
         line: impl Fn(Uuid) -> String,
     ) -> anyhow::Result<()> {
-        let mut copy = pool.copy_in_raw(into).await.context("COPY")?;
-        let mut text = String::new();
-        for number in 0..self.members {
-            text += &line(self.member(number));
-            if text.len() > 1 << 20 {
-                copy.send(std::mem::take(&mut text).into_bytes()).await?;
-            }
-        }
-        copy.send(text.into_bytes()).await?;
-        copy.finish().await?;
-        Ok(())
+        let lines = (0..self.members).map(|number| Ok(line(self.member(number))));
+        copy_lines(pool, into, lines).await
     }
+}
+
+/// Copies lines of text by a `COPY ... FROM STDIN`, about a megabyte at a time.
+pub(crate) async fn copy_lines(
+    pool: &PgPool,
+    into: &str,
+    lines: impl Iterator<Item = anyhow::Result<String>>,
+) -> anyhow::Result<()> {
+    let mut copy = pool.copy_in_raw(into).await.context("COPY")?;
+    let mut text = String::new();
+    for line in lines {
+        text += &line?;
+        if text.len() > 1 << 20 {
+            copy.send(std::mem::take(&mut text).into_bytes()).await?;
+        }
+    }
+    copy.send(text.into_bytes()).await?;
+    copy.finish().await?;
+    Ok(())
 }
 
 /// One step of splitmix64: spreads numbers evenly, and the same each time.
