@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod parked;
 pub mod queue_log;
 pub mod relay;
+pub mod requests;
 pub mod slot;
 pub mod transaction;
 

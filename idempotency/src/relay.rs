@@ -138,7 +138,8 @@ impl KafkaSide {
         let group_id = format!("mypay.relay.{writer}");
         // First the producer: it ends what an earlier relay of this writer left
         // open, and only then does the position say what was sent.
-        let producer = TransactionalProducer::connect(bootstrap, &group_id, Size::Small)?;
+        let producer =
+            TransactionalProducer::connect(bootstrap, &group_id, Size::Small, Arc::new(|_| {}))?;
         let group: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("group.id", &group_id)

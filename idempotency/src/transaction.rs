@@ -15,11 +15,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::statistics::Statistics;
+
+use crate::requests::{self, Requests, Told};
 
 /// How long a step of a transaction may take before the producer is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -68,17 +73,39 @@ impl Size {
     }
 }
 
+/// Counts a producer's requests. What could not be delivered makes the commit
+/// fail, and needs no report of its own.
+struct Counting(Requests);
+
+impl ClientContext for Counting {
+    fn stats(&self, statistics: Statistics) {
+        self.0.take(&statistics);
+    }
+}
+
+impl ProducerContext for Counting {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
 /// A producer under one transactional id.
 pub struct TransactionalProducer {
-    producer: Arc<ThreadedProducer<DefaultProducerContext>>,
+    producer: Arc<ThreadedProducer<Counting>>,
 }
 
 impl TransactionalProducer {
     /// Connects and ends what an earlier producer of this id left hanging.
     ///
-    /// Blocks until the brokers answer, at most some seconds.
-    pub fn connect(bootstrap: &str, transactional_id: &str, size: Size) -> KafkaResult<Self> {
-        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+    /// Blocks until the brokers answer, at most some seconds. `told` hears of the
+    /// requests that it makes.
+    pub fn connect(
+        bootstrap: &str,
+        transactional_id: &str,
+        size: Size,
+        told: Told,
+    ) -> KafkaResult<Self> {
+        let producer: ThreadedProducer<Counting> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("client.id", transactional_id)
             .set("transactional.id", transactional_id)
@@ -96,7 +123,8 @@ impl TransactionalProducer {
             .set("delivery.report.only.error", "true")
             .set("queue.buffering.max.messages", "500000")
             .set("queue.buffering.max.kbytes", "262144")
-            .create()?;
+            .set("statistics.interval.ms", requests::INTERVAL_MS)
+            .create_with_context(Counting(Requests::new(told)))?;
         let connected = Self {
             producer: Arc::new(producer),
         };
@@ -152,7 +180,7 @@ impl TransactionalProducer {
     /// this id fences both off.
     fn step(
         &self,
-        step: impl FnOnce(&ThreadedProducer<DefaultProducerContext>) -> KafkaResult<()> + Send + 'static,
+        step: impl FnOnce(&ThreadedProducer<Counting>) -> KafkaResult<()> + Send + 'static,
     ) -> KafkaResult<()> {
         let (tell, told) = mpsc::sync_channel(1);
         let producer = Arc::clone(&self.producer);
@@ -175,7 +203,7 @@ impl TransactionalProducer {
 ///
 /// The commit would wait, too, but in steps of 100 ms: rdkafka's flush() waits
 /// for an event that our polling thread has taken.
-fn until_delivered(producer: &ThreadedProducer<DefaultProducerContext>) -> KafkaResult<()> {
+fn until_delivered(producer: &ThreadedProducer<Counting>) -> KafkaResult<()> {
     let began = Instant::now();
     while producer.in_flight_count() > 0 {
         if began.elapsed() > PATIENCE {

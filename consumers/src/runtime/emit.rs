@@ -167,7 +167,7 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
         } else {
             Size::Large
         };
-        TransactionalProducer::connect(&self.bootstrap, &id, size)
+        TransactionalProducer::connect(&self.bootstrap, &id, size, self.metrics.emit_requests())
             .inspect_err(
                 |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
             )

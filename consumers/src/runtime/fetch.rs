@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use mypay_decide::Reason;
+use mypay_idempotency::requests::{self, Requests};
 use mypay_schemas::decoder::{DecodeError, Decoder, Poison};
 use mypay_schemas::identity::{self, BadId};
 use rdkafka::client::ClientContext;
@@ -19,6 +20,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::statistics::Statistics;
 
 use super::dead_letter::Why;
 use super::emit::UnderWay;
@@ -45,9 +47,14 @@ pub struct GroupContext<M> {
     intake: Arc<Intake<M>>,
     under_way: Arc<UnderWay>,
     metrics: Metrics,
+    requests: Requests,
 }
 
-impl<M: Send + Sync + 'static> ClientContext for GroupContext<M> {}
+impl<M: Send + Sync + 'static> ClientContext for GroupContext<M> {
+    fn stats(&self, statistics: Statistics) {
+        self.requests.take(&statistics);
+    }
+}
 
 impl<M: Send + Sync + 'static> ConsumerContext for GroupContext<M> {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -85,6 +92,7 @@ pub fn consumer<H: Handler>(
         intake: Arc::clone(intake),
         under_way: Arc::clone(under_way),
         metrics: metrics.clone(),
+        requests: Requests::new(metrics.fetch_requests()),
     };
     let consumer: BaseConsumer<_> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -106,6 +114,7 @@ pub fn consumer<H: Handler>(
         .set("fetch.error.backoff.ms", "100")
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", "8192")
+        .set("statistics.interval.ms", requests::INTERVAL_MS)
         .create_with_context(context)?;
     let topics: Vec<&str> = std::iter::once(H::FLOW.request_topic())
         .chain(H::OTHER_TOPICS.iter().copied())

@@ -1,8 +1,10 @@
 //! What a consumer counts, and where its time goes, as Prometheus reads it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mypay_idempotency::requests::Told;
 use mypay_schemas::Flow;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -95,6 +97,12 @@ struct OfStep {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfClient {
+    flow: &'static str,
+    client: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOutcome {
     flow: &'static str,
     outcome: &'static str,
@@ -108,7 +116,15 @@ pub struct Families {
     batches: Family<OfFlow, Histogram, fn() -> Histogram>,
     again: Family<OfFlow, Counter>,
     transactions: Family<OfFlow, Histogram, fn() -> Histogram>,
+    requests: Family<OfClient, Counter>,
     assigned: Family<OfFlow, Gauge<f64, AtomicU64>>,
+}
+
+fn counted(requests: &Counter) -> Told {
+    let requests = requests.clone();
+    Arc::new(move |more| {
+        requests.inc_by(more);
+    })
 }
 
 fn sizes() -> Histogram {
@@ -127,6 +143,7 @@ impl Families {
             batches: Family::new_with_constructor(sizes as fn() -> Histogram),
             again: Family::default(),
             transactions: Family::new_with_constructor(sizes as fn() -> Histogram),
+            requests: Family::default(),
             assigned: Family::default(),
         };
         registry.register(
@@ -155,6 +172,11 @@ impl Families {
             families.transactions.clone(),
         );
         registry.register(
+            "mypay_consumer_kafka_requests",
+            "Requests to the brokers; an idle consumer makes some, an idle producer none",
+            families.requests.clone(),
+        );
+        registry.register(
             "mypay_consumer_assigned_timestamp_seconds",
             "When the group last gave partitions to this consumer",
             families.assigned.clone(),
@@ -173,6 +195,10 @@ impl Families {
             };
             self.messages.get_or_create(&of_outcome).clone()
         };
+        let requests = |client| {
+            let of_client = OfClient { flow: name, client };
+            self.requests.get_or_create(&of_client).clone()
+        };
         Metrics {
             steps: Step::ALL.map(|step| {
                 let of_step = OfStep {
@@ -187,6 +213,8 @@ impl Families {
             batches: self.batches.get_or_create(&of_flow).clone(),
             again: self.again.get_or_create(&of_flow).clone(),
             transactions: self.transactions.get_or_create(&of_flow).clone(),
+            fetch_requests: requests("consumer"),
+            emit_requests: requests("producer"),
             assigned: self.assigned.get_or_create(&of_flow).clone(),
         }
     }
@@ -208,6 +236,8 @@ pub struct Metrics {
     pub again: Counter,
     /// Events of a Kafka transaction.
     pub transactions: Histogram,
+    fetch_requests: Counter,
+    emit_requests: Counter,
     assigned: Gauge<f64, AtomicU64>,
 }
 
@@ -220,6 +250,16 @@ impl Metrics {
     /// Adds to the time of a step.
     pub fn took(&self, step: Step, time: Duration) {
         self.steps[step as usize].inc_by(time.as_secs_f64());
+    }
+
+    /// Hears of the consumer's requests to the brokers.
+    pub fn fetch_requests(&self) -> Told {
+        counted(&self.fetch_requests)
+    }
+
+    /// Hears of the producers' requests to the brokers.
+    pub fn emit_requests(&self) -> Told {
+        counted(&self.emit_requests)
     }
 
     /// Notes that the group gave us partitions now.

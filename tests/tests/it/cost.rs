@@ -2,6 +2,8 @@
 //! commits, Kafka transactions, allocations. No timing, so a slow machine
 //! changes nothing, and a change that makes a message dearer is seen.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use mypay_consumers::metrics::Metrics;
 use mypay_consumers::remittance::Remittance;
@@ -34,6 +36,11 @@ const STATEMENTS: usize = 10;
 const ALLOCATIONS: u64 = 20;
 /// Commits, and Kafka transactions, a thousand messages of a backlog.
 const COMMITS: f64 = 2.0;
+/// Requests of the producers to the brokers a thousand messages of a backlog:
+/// what ends transactions, and the batches of messages in them.
+const REQUESTS: f64 = 40.0;
+/// librdkafka tells of its requests once a second.
+const TOLD: Duration = Duration::from_millis(2_500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_messages_cost_a_handful_of_statements_and_one_commit() -> anyhow::Result<()> {
@@ -151,24 +158,32 @@ async fn a_backlog_is_worked_off_in_few_large_commits() -> anyhow::Result<()> {
         &["consume", "remittance", "--metrics-listen", &listen],
     )?;
     world.drained(Flow::Remittance, LONG).await?;
+    tokio::time::sleep(TOLD).await;
     let metrics = reqwest::get(format!("http://{listen}/metrics"))
         .await?
         .text()
         .await?;
     let sample = |name: &str| -> anyhow::Result<f64> {
-        let start = format!("{name}{{flow=\"remittance\"}} ");
+        let start = format!("{name} ");
         let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
         Ok(line
             .with_context(|| format!("{name} is not in\n{metrics}"))?
             .parse()?)
     };
-    let thousands = sample("mypay_consumer_batch_messages_sum")? / 1_000.0;
-    for name in [
-        "mypay_consumer_batch_messages_count",
-        "mypay_consumer_transaction_events_count",
+    let of_flow = "{flow=\"remittance\"}";
+    let of_producers = "{flow=\"remittance\",client=\"producer\"}";
+    let thousands = sample(&format!("mypay_consumer_batch_messages_sum{of_flow}"))? / 1_000.0;
+    for (name, labels, at_most) in [
+        ("batch_messages_count", of_flow, COMMITS),
+        ("transaction_events_count", of_flow, COMMITS),
+        ("kafka_requests_total", of_producers, REQUESTS),
     ] {
-        let each = sample(name)? / thousands;
-        ensure!(each <= COMMITS, "{name}: {each:.2} a thousand messages");
+        let each = sample(&format!("mypay_consumer_{name}{labels}"))? / thousands;
+        println!("{name}: {each:.2} a thousand messages");
+        ensure!(
+            each > 0.0 && each <= at_most,
+            "{name}: {each:.2} a thousand messages"
+        );
     }
     world.stop(&consumer).await?;
     world.audit_is_clean().await
