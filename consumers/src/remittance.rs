@@ -204,7 +204,9 @@ impl Handler for Remittance {
             Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, arrived, result, at),
             Message::Reversal(reversal) => {
-                let State { book, reversals, .. } = state;
+                let State {
+                    book, reversals, ..
+                } = state;
                 reversals.decide(book, reversal, arrived.partition, at)
             }
         }

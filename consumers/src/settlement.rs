@@ -229,7 +229,9 @@ impl Handler for Settlement {
             Message::Request(request) => Verdict::Handled(run(state, arrived.id, request, at)),
             Message::Bank(result) => answered(state, result, at),
             Message::Reversal(reversal) => {
-                let State { book, reversals, .. } = state;
+                let State {
+                    book, reversals, ..
+                } = state;
                 reversals.decide(book, reversal, at)
             }
         }

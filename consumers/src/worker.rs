@@ -28,7 +28,7 @@ mod breaker;
 mod bucket;
 mod call;
 mod claim;
-pub mod decisions;
+mod decisions;
 mod metrics;
 mod notices;
 mod outcome;

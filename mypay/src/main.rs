@@ -28,7 +28,7 @@ enum Command {
     Topics(cmd::topics::Args),
     /// Check and register the Avro schemas.
     Schemas(cmd::schemas::Args),
-    /// Run the dummy bank.
+    /// Run the dummy bank; list and decide what no bank can settle.
     Bank(cmd::bank::Args),
     /// Consume the requests of flows, and work at the banks.
     Consume(cmd::consume::Args),

@@ -165,10 +165,14 @@ fn bank(entry: BankEntry) -> Result<Bank, ClassTableError> {
         ));
     }
     if entry.breaker.failures == 0 || entry.breaker.probes == 0 {
-        return Err(impossible("a breaker without failures or probes never closes"));
+        return Err(impossible(
+            "a breaker without failures or probes never closes",
+        ));
     }
     if entry.rate_limit.per_second == 0 || entry.rate_limit.burst == 0 {
-        return Err(impossible("a rate limit of 0 would hold every command for ever"));
+        return Err(impossible(
+            "a rate limit of 0 would hold every command for ever",
+        ));
     }
     let codes = entry
         .codes

@@ -31,8 +31,7 @@ impl Bucket {
         let since = now.saturating_duration_since(self.filled_at).as_secs_f64();
         let sharers = f64::from(sharers.max(1));
         let burst = (f64::from(self.rule.burst) / sharers).max(1.0);
-        self.tokens =
-            (self.tokens + since * f64::from(self.rule.per_second) / sharers).min(burst);
+        self.tokens = (self.tokens + since * f64::from(self.rule.per_second) / sharers).min(burst);
         self.filled_at = now;
         self.tokens.max(0.0) as usize
     }

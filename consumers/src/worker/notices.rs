@@ -11,6 +11,7 @@ mod judge;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::command::six_digits;
@@ -28,20 +29,27 @@ use judge::{Command, Judged, Notice, judge};
 
 /// How many days back notices are asked for: a bank's right to reverse is long.
 const DAYS: i64 = 14;
+/// How many of those are asked for each time; the others every ten minutes.
+const RECENT: i64 = 2;
 /// How many notices are judged in one commit.
 const BATCH: i64 = 256;
 
 /// Works on a bank's notices until `stop` turns true.
-pub(super) async fn run(
-    workers: Arc<Workers>,
-    bank_code: String,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watch::Receiver<bool>) {
+    if workers.bank.table().bank(&bank_code).is_none() {
+        // A bank that is in no table is never called.
+        return;
+    }
     let recorder = Recorder::new(&workers);
+    let mut old_days_at = Instant::now();
     while !*stop.borrow() {
         let today = korean_date(Utc::now());
         let mut missing = 0;
-        for back in 0..DAYS {
+        let old_days = old_days_at <= Instant::now();
+        if old_days {
+            old_days_at += fetch::OLD;
+        }
+        for back in 0..if old_days { DAYS } else { RECENT } {
             let date = today - TimeDelta::days(back);
             missing += fetch::day(&workers, &bank_code, date, back).await;
         }
@@ -184,11 +192,36 @@ async fn note(
           WHERE n.bank_code = j.bank_code AND n.notice_date = j.notice_date
             AND n.notice_number = j.notice_number",
     )
-    .bind(judged.iter().map(|(it, _)| &*it.bank_code).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(it, _)| it.notice_date).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(it, _)| it.notice_number).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(_, verdict)| verdict.state()).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(_, verdict)| verdict.detail()).collect::<Vec<_>>())
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| &*it.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| it.notice_date)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| it.notice_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(_, verdict)| verdict.state())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(_, verdict)| verdict.detail())
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(connection)
     .await?;
@@ -220,12 +253,42 @@ async fn insert(
                 'came back, by notice ' || notice_number || ' of ' || notice_date
            FROM came_back",
     )
-    .bind(reversed.iter().map(|it| it.command.firmbanking_id).collect::<Vec<_>>())
-    .bind(reversed.iter().map(|it| &*it.notice.bank_code).collect::<Vec<_>>())
-    .bind(reversed.iter().map(|it| it.notice.notice_date).collect::<Vec<_>>())
-    .bind(reversed.iter().map(|it| it.notice.notice_number).collect::<Vec<_>>())
-    .bind(reversed.iter().map(|it| it.notice.amount).collect::<Vec<_>>())
-    .bind(reversed.iter().map(|it| it.notice.reversed_at).collect::<Vec<_>>())
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.command.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| &*it.notice.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.notice_date)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.notice_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.amount)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.reversed_at)
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .execute(connection)
     .await?;

@@ -153,7 +153,9 @@ impl Recorder {
     async fn record(&self, answers: &[Answered]) -> Result<(), RecordError> {
         let at = now();
         let mut transaction = self.pool.begin().await?;
-        let changed = self.settle(&mut transaction, answers, LIVE.as_slice(), at).await?;
+        let changed = self
+            .settle(&mut transaction, answers, LIVE.as_slice(), at)
+            .await?;
         if changed.len() < answers.len() {
             late(&mut transaction, answers, &changed, at).await?;
         }
@@ -312,18 +314,39 @@ async fn late(
           WHERE l.state IN ('done', 'refused') AND f.state IN ('done', 'refused')
             AND l.state <> f.state",
     )
-    .bind(late.iter().map(|answered| answered.firmbanking_id).collect::<Vec<_>>())
-    .bind(late.iter().map(|answered| answered.next.name()).collect::<Vec<_>>())
-    .bind(late.iter().map(|answered| answered.detail.replace('\0', "")).collect::<Vec<_>>())
+    .bind(
+        late.iter()
+            .map(|answered| answered.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        late.iter()
+            .map(|answered| answered.next.name())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        late.iter()
+            .map(|answered| answered.detail.replace('\0', ""))
+            .collect::<Vec<_>>(),
+    )
     .bind(at)
     .fetch_all(connection)
     .await?;
     for row in contradicted {
         let (id, ours): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let (theirs, detail): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        tracing::error!(id, ours, theirs, detail, "the bank contradicts what was settled");
+        tracing::error!(
+            id,
+            ours,
+            theirs,
+            detail,
+            "the bank contradicts what was settled"
+        );
     }
-    tracing::warn!(late = late.len(), "answers came after their lease had run out");
+    tracing::warn!(
+        late = late.len(),
+        "answers came after their lease had run out"
+    );
     Ok(())
 }
 

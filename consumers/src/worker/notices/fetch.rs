@@ -16,7 +16,7 @@ const PAGES: usize = 10;
 /// How many lost notices are asked for at a time.
 const LOST: usize = 100;
 /// How often an older day is asked about.
-const OLD: Duration = Duration::from_secs(600);
+pub(super) const OLD: Duration = Duration::from_secs(600);
 
 /// Where a day stands.
 struct Day {
@@ -28,7 +28,7 @@ struct Day {
 
 /// Asks for the notices of a day, if it is due; tells how many are missing.
 pub(super) async fn day(workers: &Workers, bank_code: &str, date: NaiveDate, back: i64) -> usize {
-    let every = if back <= 1 {
+    let every = if back < super::RECENT {
         workers.notices
     } else {
         workers.notices.max(OLD)
@@ -100,7 +100,9 @@ async fn read(workers: &Workers, mut day: Day) -> Result<usize, String> {
             _ => break,
         }
     }
-    let had = had(workers, &day).await.map_err(|error| error.to_string())?;
+    let had = had(workers, &day)
+        .await
+        .map_err(|error| error.to_string())?;
     let missing: Vec<i64> = (day.complete_to + 1..=day.last_number)
         .filter(|number| !found.contains_key(number) && !had.contains(number))
         .take(LOST)
@@ -199,7 +201,10 @@ async fn insert(
     }
     let case_id = |notice: &wire::Notice| {
         let (bank, date) = (&notice.bank_code, notice.notice_date);
-        derive(Uuid::nil(), &format!("notice {bank} {date} {}", notice.notice_number))
+        derive(
+            Uuid::nil(),
+            &format!("notice {bank} {date} {}", notice.notice_number),
+        )
     };
     sqlx::query(
         "INSERT INTO banking.notice
@@ -213,13 +218,33 @@ async fn insert(
                      reversed_at, case_id)
          ON CONFLICT (bank_code, notice_date, notice_number) DO NOTHING",
     )
-    .bind(kept.iter().map(|(_, it)| &*it.bank_code).collect::<Vec<_>>())
-    .bind(kept.iter().map(|(_, it)| it.notice_date).collect::<Vec<_>>())
-    .bind(kept.iter().map(|(_, it)| it.notice_number).collect::<Vec<_>>())
-    .bind(kept.iter().map(|(_, it)| it.business_date).collect::<Vec<_>>())
+    .bind(
+        kept.iter()
+            .map(|(_, it)| &*it.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        kept.iter()
+            .map(|(_, it)| it.notice_date)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        kept.iter()
+            .map(|(_, it)| it.notice_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        kept.iter()
+            .map(|(_, it)| it.business_date)
+            .collect::<Vec<_>>(),
+    )
     .bind(kept.iter().map(|(number, _)| *number).collect::<Vec<_>>())
     .bind(kept.iter().map(|(_, it)| it.amount).collect::<Vec<_>>())
-    .bind(kept.iter().map(|(_, it)| it.reversed_at).collect::<Vec<_>>())
+    .bind(
+        kept.iter()
+            .map(|(_, it)| it.reversed_at)
+            .collect::<Vec<_>>(),
+    )
     .bind(kept.iter().map(|(_, it)| case_id(it)).collect::<Vec<_>>())
     .bind(now)
     .execute(connection)

@@ -118,22 +118,49 @@ mod tests {
 
     #[test]
     fn only_what_was_done_is_undone_and_what_is_not_settled_waits() {
-        assert_eq!(judge(&notice(), Some(&command("done")), false), Judged::Reversed);
+        assert_eq!(
+            judge(&notice(), Some(&command("done")), false),
+            Judged::Reversed
+        );
         for state in ["pending", "sending", "unknown", "manual"] {
-            assert_eq!(judge(&notice(), Some(&command(state)), false), Judged::Waits);
+            assert_eq!(
+                judge(&notice(), Some(&command(state)), false),
+                Judged::Waits
+            );
         }
     }
 
     #[test]
     fn what_fits_no_command_of_ours_is_for_people() {
         let case = |command: Option<Command>, again| {
-            assert!(matches!(judge(&notice(), command.as_ref(), again), Judged::Case(_)));
+            assert!(matches!(
+                judge(&notice(), command.as_ref(), again),
+                Judged::Case(_)
+            ));
         };
         case(None, false);
         case(Some(command("refused")), false);
         case(Some(command("done")), true);
-        case(Some(Command { came_back: true, ..command("done") }), false);
-        case(Some(Command { amount: 4_999, ..command("done") }), false);
-        case(Some(Command { purpose: "recharge".into(), ..command("done") }), false);
+        case(
+            Some(Command {
+                came_back: true,
+                ..command("done")
+            }),
+            false,
+        );
+        case(
+            Some(Command {
+                amount: 4_999,
+                ..command("done")
+            }),
+            false,
+        );
+        case(
+            Some(Command {
+                purpose: "recharge".into(),
+                ..command("done")
+            }),
+            false,
+        );
     }
 }
