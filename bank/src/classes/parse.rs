@@ -92,7 +92,7 @@ impl Default for BreakerEntry {
         Self {
             failures: 20,
             open_ms: 10_000,
-            probes: 1,
+            probes: 3,
         }
     }
 }
