@@ -14,6 +14,7 @@ mod refused;
 mod remittances;
 mod requests;
 mod results;
+mod reversals;
 #[cfg(test)]
 mod sample;
 mod settlements;
@@ -46,6 +47,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         commands::agree_with_queue_log,
         commands::are_posted,
         commands::numbers_are_unique,
+        reversals::check,
         statement::commands_are_on_it,
         statement_lines::lines_are_known,
         cash::check,

@@ -2,6 +2,8 @@
 
 mod load;
 
+use std::collections::HashSet;
+
 use crate::interned::Code;
 use crate::sorted::has_id;
 
@@ -130,6 +132,15 @@ pub(crate) struct Command {
     pub state: State,
 }
 
+/// A command that a bank has undone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reversal {
+    /// The command.
+    pub id: u128,
+    /// Whole won.
+    pub amount: i64,
+}
+
 /// A contract: our corporate account at a bank.
 #[derive(Debug, Clone)]
 pub(crate) struct Contract {
@@ -141,7 +152,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, Slip => id, Payout => id, Command => id);
+has_id!(Awaited => id, Slip => id, Payout => id, Command => id, Reversal => id);
 
 /// The tables.
 #[derive(Default)]
@@ -156,6 +167,10 @@ pub(crate) struct Tables {
     pub payouts: Vec<Payout>,
     /// Commands to banks.
     pub commands: Vec<Command>,
+    /// Those that banks have undone.
+    pub reversals: Vec<Reversal>,
+    /// Remittances and payouts whose money is back, by their own word.
+    pub came_back: HashSet<u128>,
     /// Contracts.
     pub contracts: Vec<Contract>,
 }

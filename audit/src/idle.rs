@@ -47,12 +47,16 @@ pub(crate) async fn wait(
 
 /// What the database has under way.
 async fn in_database(pool: &PgPool) -> Result<Option<String>, AuditError> {
-    const QUESTIONS: [(&str, &str); 2] = [
+    const QUESTIONS: [(&str, &str); 3] = [
         ("messages in the outbox", "SELECT count(*) FROM outbox"),
         // Those that only an operator can end are not waited for.
         (
             "commands that banks have yet to answer",
             "SELECT count(*) FROM banking.firmbanking WHERE state IN ('pending', 'sending', 'unknown')",
+        ),
+        (
+            "notices that wait for their command",
+            "SELECT count(*) FROM banking.notice WHERE state = 'waits'",
         ),
     ];
     for (what, question) in QUESTIONS {

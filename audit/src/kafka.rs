@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use mypay_schemas::Flow;
+use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -122,6 +123,9 @@ pub(crate) fn read_by(flow: Flow) -> Vec<&'static str> {
     let mut topics = vec![flow.request_topic()];
     if matches!(flow, Flow::Recharge | Flow::Remittance | Flow::Settlement) {
         topics.push(Flow::Firmbanking.result_topic());
+    }
+    if matches!(flow, Flow::Remittance | Flow::Settlement) {
+        topics.push(FIRMBANKING_REVERSAL);
     }
     topics
 }

@@ -31,6 +31,7 @@ mod balances;
 mod bank;
 mod checks;
 mod claimable;
+pub mod close;
 mod copy;
 mod data;
 mod error;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mypay_schemas::Flow;
+use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use sqlx::PgPool;
 
 use crate::data::Data;
@@ -92,11 +93,7 @@ fn all_committed(bootstrap: &str) -> Result<Vec<Committed>, AuditError> {
 fn put_committed(data: &mut Data, committed: Vec<Committed>) {
     for (flow, offsets) in committed {
         for ((topic, partition), offset) in offsets {
-            let source = if topic == flow.request_topic() {
-                Source::Request
-            } else {
-                Source::Bank
-            };
+            let source = Source::of(flow, topic);
             let lane = data
                 .flow_mut(flow)
                 .lanes
@@ -117,13 +114,16 @@ fn all_ends(bootstrap: &str) -> Result<Ends, AuditError> {
     let dead_letters = ends_of(bootstrap, Flow::dead_letter_topic)?;
     let results = ends_of(bootstrap, Flow::result_topic)?;
     let requests = ends_of(bootstrap, Flow::request_topic)?;
-    for spans in [&dead_letters, &results, &requests] {
+    let consumer = kafka::consumer(bootstrap, Isolation::Uncommitted)?;
+    let reversals = kafka::spans(&consumer, &[FIRMBANKING_REVERSAL])?;
+    for spans in [&dead_letters, &results, &requests, &reversals] {
         kafka::await_decided(bootstrap, spans)?;
     }
     Ok(Ends {
         requests,
         results,
         dead_letters,
+        reversals,
     })
 }
 

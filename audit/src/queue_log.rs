@@ -95,7 +95,7 @@ async fn rows(
         let topic = fields.text()?;
         let (partition, offset) = (fields.i32()?, fields.i64()?);
         let place = topic.zip(partition).map(|(topic, partition)| Place {
-            source: source(flow, topic),
+            source: Source::of(flow, topic),
             partition,
             offset,
         });
@@ -119,17 +119,6 @@ async fn rows(
     Ok(())
 }
 
-/// What a topic is to a consumer.
-fn source(flow: Flow, topic: &str) -> Source {
-    if topic == flow.request_topic() {
-        Source::Request
-    } else if topic == Flow::Firmbanking.result_topic() && flow != Flow::Firmbanking {
-        Source::Bank
-    } else {
-        Source::Other
-    }
-}
-
 async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(), AuditError> {
     let rows =
         sqlx::query("SELECT consumer, topic, partition, next_offset, emitted_offset FROM lane")
@@ -143,9 +132,11 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
             next_offset: row.try_get(3)?,
             emitted_offset: row.try_get(4)?,
         };
-        loaded
-            .lanes
-            .push((flow, (source(flow, row.try_get(1)?), row.try_get(2)?), lane));
+        loaded.lanes.push((
+            flow,
+            (Source::of(flow, row.try_get(1)?), row.try_get(2)?),
+            lane,
+        ));
     }
     Ok(())
 }

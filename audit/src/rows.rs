@@ -2,6 +2,7 @@
 //! little more than a hundred bytes.
 
 use mypay_schemas::Flow;
+use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 
 use crate::interned::Code;
 use crate::sorted::has_id;
@@ -13,6 +14,8 @@ pub(crate) enum Source {
     Request,
     /// The banks' results.
     Bank,
+    /// What banks have undone.
+    Reversal,
     /// None that it reads.
     Other,
 }
@@ -28,12 +31,30 @@ pub(crate) struct Place {
     pub offset: i64,
 }
 
+impl Source {
+    /// What a topic is to a consumer.
+    pub(crate) fn of(flow: Flow, topic: &str) -> Self {
+        if topic == flow.request_topic() {
+            Source::Request
+        } else if topic == Flow::Firmbanking.result_topic() && flow != Flow::Firmbanking {
+            Source::Bank
+        } else if topic == FIRMBANKING_REVERSAL
+            && matches!(flow, Flow::Remittance | Flow::Settlement)
+        {
+            Source::Reversal
+        } else {
+            Source::Other
+        }
+    }
+}
+
 impl Place {
     /// For people: `my.recharge.request-3@17`.
     pub(crate) fn shown(&self, flow: Flow) -> String {
         let topic = match self.source {
             Source::Request => flow.request_topic(),
             Source::Bank => Flow::Firmbanking.result_topic(),
+            Source::Reversal => FIRMBANKING_REVERSAL,
             Source::Other => "?",
         };
         format!("{topic}-{}@{}", self.partition, self.offset)

@@ -4,11 +4,13 @@ mod dead_letters;
 mod reader;
 mod requests;
 mod results;
+mod reversals;
 
 use std::hash::{DefaultHasher, Hasher};
 
 use mypay_schemas::Flow;
 use mypay_schemas::decoder::Decoder;
+use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
@@ -26,6 +28,7 @@ pub(crate) struct Ends {
     pub(crate) requests: Vec<Span>,
     pub(crate) results: Vec<Span>,
     pub(crate) dead_letters: Vec<Span>,
+    pub(crate) reversals: Vec<Span>,
 }
 
 /// What a topic is to its flow.
@@ -34,6 +37,7 @@ enum Role {
     Request,
     Result,
     DeadLetter,
+    Reversal,
 }
 
 /// What was found in a share, by the consumer that it concerns.
@@ -59,11 +63,16 @@ pub(crate) fn read(
     data: &mut Data,
 ) -> Result<u64, AuditError> {
     note_low(ends, data);
-    let spans: Vec<Span> = [&ends.requests, &ends.results, &ends.dead_letters]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect();
+    let spans: Vec<Span> = [
+        &ends.requests,
+        &ends.results,
+        &ends.dead_letters,
+        &ends.reversals,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+    .collect();
     let reasons = &data.reasons;
     let shares = read::in_parallel(
         read::shares(&spans),
@@ -146,7 +155,12 @@ fn note_low(ends: &Ends, data: &mut Data) {
             .filter(|span| span.topic == Flow::Firmbanking.result_topic());
         let low = requests
             .map(|span| ((Source::Request, span.partition), span.low))
-            .chain(bank.map(|span| ((Source::Bank, span.partition), span.low)));
+            .chain(bank.map(|span| ((Source::Bank, span.partition), span.low)))
+            .chain(
+                ends.reversals
+                    .iter()
+                    .map(|span| ((Source::Reversal, span.partition), span.low)),
+            );
         data.flow_mut(flow).low = low.collect();
     }
 }
@@ -161,6 +175,8 @@ fn role(topic: &str) -> (Flow, Role) {
                 Role::Result
             } else if topic == flow.dead_letter_topic() {
                 Role::DeadLetter
+            } else if topic == FIRMBANKING_REVERSAL && flow == Flow::Firmbanking {
+                Role::Reversal
             } else {
                 return None;
             };
@@ -182,7 +198,7 @@ fn put(data: &mut Data, flow: Flow, role: Role, taken: Taken) {
     append(&mut flow.dead_letters, taken.dead_letters);
     append(&mut flow.strange, taken.strange);
     match role {
-        Role::Request => {}
+        Role::Request | Role::Reversal => {}
         Role::Result => flow.results_floor = flow.results_floor.max(taken.floor),
         Role::DeadLetter => flow.dead_letters_floor = flow.dead_letters_floor.max(taken.floor),
     }

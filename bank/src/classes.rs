@@ -28,6 +28,26 @@ pub enum Class {
     NotFound,
 }
 
+/// When commands to a bank are held back because it does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerRule {
+    /// After so many calls in a row that brought no answer.
+    pub failures: u32,
+    /// For so long.
+    pub open_for: Duration,
+    /// Then so many commands go out to find out.
+    pub probes: usize,
+}
+
+/// How many calls a bank takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateRule {
+    /// Calls a second, of all our processes together.
+    pub per_second: u32,
+    /// At once, after a pause.
+    pub burst: u32,
+}
+
 /// One bank: its rules and its codes.
 #[derive(Debug, Clone)]
 pub struct Bank {
@@ -49,6 +69,10 @@ pub struct Bank {
     pub transfer_timeout: Duration,
     /// How long to wait for the answer to anything else.
     pub inquiry_timeout: Duration,
+    /// When commands are held back.
+    pub breaker: BreakerRule,
+    /// How many calls it takes.
+    pub rate_limit: RateRule,
     /// In the order of the file.
     codes: Vec<(String, Class)>,
     by_code: HashMap<String, Class>,

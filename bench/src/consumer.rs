@@ -65,7 +65,14 @@ impl Consumers {
             let port = free_port()?;
             let listen = format!("127.0.0.1:{port}");
             let args = ["consume", flow.name(), "--metrics-listen", &listen];
-            stack.spawn(&name, &mypay, args, endpoints.variables())?;
+            // At night, too.
+            let awake = [("MYPAY_BANK_REST", "off")];
+            stack.spawn(
+                &name,
+                &mypay,
+                args,
+                endpoints.variables().into_iter().chain(awake),
+            )?;
             consumers.names.push(name);
             consumers.ports.push(port);
         }
@@ -139,6 +146,19 @@ impl Consumers {
         told.batch_mean = batched / told.batches.max(1) as f64;
         told.transaction_mean = emitted / told.transactions.max(1) as f64;
         Ok(told)
+    }
+
+    /// The sum of all samples whose lines begin so.
+    pub async fn sum(&self, prefix: &str) -> anyhow::Result<f64> {
+        let mut sum = 0.0;
+        for port in &self.ports {
+            let text = scrape(*port).await?;
+            let samples = text.lines().filter(|line| line.starts_with(prefix));
+            sum += samples
+                .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+                .sum::<f64>();
+        }
+        Ok(sum)
     }
 
     /// Stops them.

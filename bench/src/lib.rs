@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `drain.rs` | a backlog, and how long it takes to be worked off |
 //! | `paced.rs` | requests at a steady pace, and how long each waits |
+//! | `firmbanking.rs` | commands to a bank, and how many a second come back |
 //! | `edge.rs` | durable acceptances over HTTP at a steady pace |
 //! | `town.rs`, `requests.rs` | members, and what they ask for |
 //! | `results.rs`, `money.rs` | that each request has one result, and the money is right |
@@ -15,6 +16,7 @@
 pub mod consumer;
 pub mod drain;
 pub mod edge;
+pub mod firmbanking;
 pub mod money;
 pub mod naive;
 pub mod paced;

@@ -40,6 +40,20 @@ pub struct Ready {
     payload: Vec<u8>,
 }
 
+impl Ready {
+    /// A request of no member.
+    pub(crate) fn new(id: Uuid, amount: i64, key: String, payload: Vec<u8>) -> Self {
+        Self {
+            id,
+            from: 0,
+            to: None,
+            amount,
+            key,
+            payload,
+        }
+    }
+}
+
 /// Makes requests.
 pub struct Maker<'a> {
     /// Whose requests.

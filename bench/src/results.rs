@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use mypay_schemas::Flow;
 use mypay_schemas::ResultStatus;
 use mypay_schemas::decoder::Decoder;
-use mypay_schemas::firmbanking::FirmbankingRequest;
+use mypay_schemas::firmbanking::{FirmbankingRequest, FirmbankingResult};
 use mypay_schemas::payment::PaymentResult;
 use mypay_schemas::remittance::RemittanceResult;
 use rdkafka::config::ClientConfig;
@@ -117,6 +117,10 @@ impl Interpreter {
             }
             Flow::Payment => {
                 let result: PaymentResult = self.decoder.decode(payload).await?;
+                (result.request_id, result.status == ResultStatus::Completed)
+            }
+            Flow::Firmbanking => {
+                let result: FirmbankingResult = self.decoder.decode(payload).await?;
                 (result.request_id, result.status == ResultStatus::Completed)
             }
             _ => {

@@ -5,6 +5,7 @@
 //! commit, emit.
 
 pub mod bank_result;
+pub mod bank_reversal;
 pub mod contracts;
 pub mod firmbanking;
 pub mod payment;

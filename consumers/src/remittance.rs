@@ -1,6 +1,8 @@
 //! Remittance: `my.remittance.request`, for a bank account then the bank, then
 //! `my.remittance.result`.
 
+mod reversed;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -18,12 +20,14 @@ use mypay_schemas::firmbanking::{
 };
 use mypay_schemas::identity::derive;
 use mypay_schemas::remittance::{Receiver, RemittanceRequest, RemittanceResult};
+use mypay_schemas::reversal::FirmbankingReversal;
 use mypay_schemas::{Flow, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::bank_result::{self, Answer, Command, ResultHead};
+use crate::bank_reversal;
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
@@ -33,6 +37,8 @@ pub enum Message {
     Request(RemittanceRequest),
     /// A bank has answered.
     Bank(FirmbankingResult),
+    /// A bank has undone what it had done.
+    Reversal(FirmbankingReversal),
 }
 
 /// The remittance consumer.
@@ -67,6 +73,7 @@ pub struct State {
     book: Book,
     corporate: Vec<BankAccount>,
     awaiting: HashMap<Uuid, Awaiting>,
+    reversals: reversed::Reversals,
     begun: Vec<Begun>,
     ended: Vec<(Uuid, Outcome)>,
 }
@@ -104,13 +111,16 @@ impl Handler for Remittance {
     type State = State;
 
     const FLOW: Flow = Flow::Remittance;
-    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC];
+    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC, bank_reversal::TOPIC];
 
     fn decode(
         decoder: &Decoder,
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Message>, Poison>> {
+        if topic == bank_reversal::TOPIC {
+            return bank_reversal::decode(decoder, payload, PURPOSE_REMITTANCE, Message::Reversal);
+        }
         bank_result::decode(
             decoder,
             topic,
@@ -125,6 +135,7 @@ impl Handler for Remittance {
         match message {
             Message::Request(request) => bank_result::identity_of(request),
             Message::Bank(result) => bank_result::identity(result),
+            Message::Reversal(reversal) => bank_reversal::identity(reversal),
         }
     }
 
@@ -132,11 +143,12 @@ impl Handler for Remittance {
         match message {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
+            Message::Reversal(reversal) => &reversal.request_id,
         }
     }
 
     fn follows(message: &Message) -> bool {
-        matches!(message, Message::Bank(_))
+        !matches!(message, Message::Request(_))
     }
 
     async fn load(
@@ -149,6 +161,7 @@ impl Handler for Remittance {
         let today = korean_day(at);
         let mut members = BTreeSet::new();
         let mut commands = Vec::new();
+        let mut came_back = Vec::new();
         let mut to_banks = false;
         for arrived in batch {
             match &arrived.message {
@@ -162,10 +175,15 @@ impl Handler for Remittance {
                     }
                 }
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),
+                Message::Reversal(reversal) => {
+                    came_back.extend(bank_reversal::command_id(reversal));
+                }
             }
         }
         let awaiting = awaiting(connection, &commands).await?;
         members.extend(awaiting.values().map(|awaiting| awaiting.sender_id));
+        let reversals = reversed::load(connection, &came_back).await?;
+        members.extend(reversals.senders());
         let corporate = if to_banks {
             Contracts::load(connection, today).await?.in_force()
         } else {
@@ -175,6 +193,7 @@ impl Handler for Remittance {
             corporate,
             book: mypay_ledger::load(connection, &members, today, lock).await?,
             awaiting,
+            reversals,
             begun: Vec::new(),
             ended: Vec::new(),
         })
@@ -184,6 +203,12 @@ impl Handler for Remittance {
         match &arrived.message {
             Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, arrived, result, at),
+            Message::Reversal(reversal) => {
+                let State {
+                    book, reversals, ..
+                } = state;
+                reversals.decide(book, reversal, arrived.partition, at)
+            }
         }
     }
 
@@ -195,6 +220,7 @@ impl Handler for Remittance {
     ) -> Result<(), WriteError> {
         insert(connection, &state.begun, at).await?;
         end(connection, &state.ended, at).await?;
+        state.reversals.write(connection, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
@@ -206,6 +232,9 @@ impl Handler for Remittance {
         match &arrived.message {
             Message::Request(request) => self.request_events(arrived, request, outcome),
             Message::Bank(result) => self.bank_events(arrived, result, outcome),
+            Message::Reversal(reversal) => {
+                reversed::events(&self.encoders, arrived, reversal, outcome)
+            }
         }
     }
 }

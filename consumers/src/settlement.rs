@@ -2,6 +2,7 @@
 //! payouts' commands to the banks.
 
 mod found;
+mod reversed;
 mod write;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use mypay_schemas::firmbanking::{
     BankAccount, FirmbankingResult, PURPOSE_SETTLEMENT, id_of_command,
 };
 use mypay_schemas::identity::derive;
+use mypay_schemas::reversal::FirmbankingReversal;
 use mypay_schemas::settlement::{SettlementRequest, SettlementResult};
 use mypay_schemas::{Flow, Request};
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::bank_result::{self, Answer, Command, ResultHead};
+use crate::bank_reversal;
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
@@ -37,6 +40,8 @@ pub enum Message {
     Request(SettlementRequest),
     /// A bank has answered.
     Bank(FirmbankingResult),
+    /// A bank has undone what it had done.
+    Reversal(FirmbankingReversal),
 }
 
 /// The settlement consumer.
@@ -94,6 +99,7 @@ pub struct State {
     book: Book,
     parts: HashMap<Uuid, (Cut, Vec<Part>)>,
     awaiting: HashMap<Uuid, Awaiting>,
+    reversals: reversed::Reversals,
     runs: Vec<Run>,
     ended: Vec<(Awaiting, bool)>,
 }
@@ -129,7 +135,7 @@ impl Handler for Settlement {
     type State = State;
 
     const FLOW: Flow = Flow::Settlement;
-    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC];
+    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC, bank_reversal::TOPIC];
     // A run sees what the run before it has settled, so runs are commits of
     // their own; the banks' answers to its payouts share one.
     const BATCH: usize = 500;
@@ -141,6 +147,9 @@ impl Handler for Settlement {
         topic: &str,
         payload: &[u8],
     ) -> Option<Result<Option<Message>, Poison>> {
+        if topic == bank_reversal::TOPIC {
+            return bank_reversal::decode(decoder, payload, PURPOSE_SETTLEMENT, Message::Reversal);
+        }
         bank_result::decode(
             decoder,
             topic,
@@ -155,6 +164,7 @@ impl Handler for Settlement {
         match message {
             Message::Request(request) => bank_result::identity_of(request),
             Message::Bank(result) => bank_result::identity(result),
+            Message::Reversal(reversal) => bank_reversal::identity(reversal),
         }
     }
 
@@ -162,11 +172,12 @@ impl Handler for Settlement {
         match message {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
+            Message::Reversal(reversal) => &reversal.request_id,
         }
     }
 
     fn follows(message: &Message) -> bool {
-        matches!(message, Message::Bank(_))
+        !matches!(message, Message::Request(_))
     }
 
     fn alone(message: &Message) -> bool {
@@ -185,10 +196,12 @@ impl Handler for Settlement {
             book: Book::new(today, []),
             parts: HashMap::new(),
             awaiting: HashMap::new(),
+            reversals: reversed::Reversals::default(),
             runs: Vec::new(),
             ended: Vec::new(),
         };
         let mut commands = Vec::new();
+        let mut came_back = Vec::new();
         for arrived in batch {
             match &arrived.message {
                 Message::Request(request) => {
@@ -201,9 +214,13 @@ impl Handler for Settlement {
                     }
                 }
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),
+                Message::Reversal(reversal) => {
+                    came_back.extend(bank_reversal::command_id(reversal));
+                }
             }
         }
         state.awaiting = found::awaiting(connection, &commands).await?;
+        state.reversals = reversed::load(connection, &came_back).await?;
         Ok(state)
     }
 
@@ -211,6 +228,12 @@ impl Handler for Settlement {
         match &arrived.message {
             Message::Request(request) => Verdict::Handled(run(state, arrived.id, request, at)),
             Message::Bank(result) => answered(state, result, at),
+            Message::Reversal(reversal) => {
+                let State {
+                    book, reversals, ..
+                } = state;
+                reversals.decide(book, reversal, at)
+            }
         }
     }
 
@@ -224,6 +247,7 @@ impl Handler for Settlement {
             write::run(connection, run, at).await?;
         }
         write::ended(connection, &state.ended, at).await?;
+        state.reversals.write(connection, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
@@ -232,9 +256,13 @@ impl Handler for Settlement {
         arrived: &Arrived<Message>,
         outcome: &Outcome,
     ) -> Result<Vec<Event>, EncodersError> {
-        // The banks' answers change payouts; the run's result was told before.
-        let Message::Request(request) = &arrived.message else {
-            return Ok(Vec::new());
+        let request = match &arrived.message {
+            Message::Request(request) => request,
+            // The banks' answers change payouts; the run's result was told before.
+            Message::Bank(_) => return Ok(Vec::new()),
+            Message::Reversal(reversal) => {
+                return reversed::events(&self.encoders, arrived, reversal, outcome);
+            }
         };
         let Some(head) = ResultHead::of(&request.message_id, outcome) else {
             return Ok(Vec::new());

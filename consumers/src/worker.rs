@@ -11,30 +11,49 @@
 //!
 //! A command whose lease ran out while it was `sending` may have reached the
 //! bank: it is `unknown`, and inquired about; it is never simply sent again.
-//! Banks are worked on apart, each with its own calls in flight, so that one
-//! that hangs costs the others nothing.
+//! Banks are worked on apart, each with its own calls in flight, breaker and
+//! rate, so that one that hangs costs the others nothing.
+//!
+//! | file | what |
+//! |---|---|
+//! | `work` | a bank's loop: what may go out now is taken, and called |
+//! | `breaker`, `bucket` | what holds commands back: silence, and the rate |
+//! | `claim` | the commit before a call |
+//! | `call`, `outcome` | the call, and what its answer makes of the command |
+//! | `record` | the commit after it: states, postings, results |
+//! | `notices` | what banks have undone later, and what that makes of commands |
+//! | `decisions` | what people have decided about cases |
 
+mod breaker;
+mod bucket;
 mod call;
 mod claim;
+mod decisions;
+mod metrics;
+mod notices;
 mod outcome;
 mod record;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+pub use metrics::BankMetrics;
 
 use mypay_bank::BankClient;
 use mypay_schemas::encoders::Encoders;
 use sqlx::PgPool;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 /// How many calls to one bank are in flight at the most.
 const IN_FLIGHT: usize = 500;
 /// How many commands are taken at a time.
 const TAKE: usize = 256;
-/// How long a worker sleeps when there is nothing to do.
-const IDLE: Duration = Duration::from_millis(100);
+/// The role of the workers' slots.
+pub const ROLE: &str = "bank";
 /// How often new banks are looked for.
 const NEW_BANKS: Duration = Duration::from_secs(2);
 
@@ -70,18 +89,28 @@ pub struct Workers {
     pub bell: Arc<Notify>,
     /// When to inquire.
     pub inquiry: Inquiry,
+    /// How often a bank is asked for its notices.
+    pub notices: Duration,
+    /// What is counted.
+    pub metrics: BankMetrics,
+    /// How many processes share the banks' rates; found out while working.
+    pub sharers: AtomicU32,
 }
 
 impl Workers {
     /// Works until `stop` turns true; calls that are under way are finished.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let (answers, recorder) = record::start(&self);
+        let recorder = record::Recorder::new(&self);
+        let (answers, recording) = recorder.start();
         let workers = Arc::new(self);
+        let mut beside = JoinSet::new();
+        beside.spawn(decisions::apply_all(recorder, stop.clone()));
         let mut banks: HashMap<String, tokio::task::AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Without the recorder no answer is kept: the workers end, and whoever
         // runs them begins anew.
-        while !*stop.borrow() && !recorder.is_finished() {
+        while !*stop.borrow() && !recording.is_finished() {
+            workers.count_sharers().await;
             match claim::banks(&workers.pool).await {
                 Ok(found) => {
                     // A bank whose task has panicked is begun anew.
@@ -89,7 +118,12 @@ impl Workers {
                     for bank_code in found {
                         banks.entry(bank_code.clone()).or_insert_with(|| {
                             let (workers, answers) = (Arc::clone(&workers), answers.clone());
-                            tasks.spawn(work(workers, bank_code, answers, stop.clone()))
+                            beside.spawn(notices::run(
+                                Arc::clone(&workers),
+                                bank_code.clone(),
+                                stop.clone(),
+                            ));
+                            tasks.spawn(work::work(workers, bank_code, answers, stop.clone()))
                         });
                     }
                 }
@@ -98,58 +132,34 @@ impl Workers {
             // Either ends the wait; the loop looks which it was.
             let _ = tokio::time::timeout(NEW_BANKS, stop.wait_for(|stop| *stop)).await;
         }
-        if recorder.is_finished() {
+        if recording.is_finished() {
             tasks.abort_all();
         }
         while tasks.join_next().await.is_some() {}
+        // What is beside writes in commits of its own, and may end anywhere.
+        beside.shutdown().await;
         drop(answers);
         // The recorder ends when the last call has dropped its sender.
-        let _ = recorder.await;
+        let _ = recording.await;
     }
-}
 
-/// Works on one bank.
-async fn work(
-    workers: Arc<Workers>,
-    bank_code: String,
-    answers: mpsc::Sender<outcome::Answered>,
-    mut stop: watch::Receiver<bool>,
-) {
-    tracing::info!(bank_code, "working at the bank");
-    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
-    let mut calls = JoinSet::new();
-    while !*stop.borrow() {
-        let room = in_flight.available_permits().min(TAKE);
-        let taken = if room == 0 {
-            Vec::new()
-        } else {
-            claim::take(&workers, &bank_code, room)
-                .await
-                .unwrap_or_else(|error| {
-                    tracing::warn!(bank_code, %error, "commands could not be taken");
-                    Vec::new()
-                })
-        };
-        let idle = taken.is_empty();
-        for taken in taken {
-            // A permit is there: only this loop takes them.
-            let Ok(permit) = Arc::clone(&in_flight).try_acquire_owned() else {
-                break;
-            };
-            let (workers, answers) = (Arc::clone(&workers), answers.clone());
-            calls.spawn(async move {
-                let answered = call::make(&workers, taken).await;
-                // The recorder outlives the calls; should it be gone, the lease
-                // runs out and an inquiry finds out.
-                let _ = answers.send(answered).await;
-                drop(permit);
-            });
-        }
-        while calls.try_join_next().is_some() {}
-        if idle {
-            // Either ends the wait; the loop looks which it was.
-            let _ = tokio::time::timeout(IDLE, stop.wait_for(|stop| *stop)).await;
+    /// Looks how many processes work at the banks: a bank's rate is for all.
+    async fn count_sharers(&self) {
+        let live = sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM slot
+              WHERE role = $1 AND seen_at > now() - make_interval(secs => $2)",
+        )
+        .bind(ROLE)
+        .bind(mypay_idempotency::slot::STALE.as_secs_f64())
+        .fetch_one(&self.pool)
+        .await;
+        // While it cannot be had, what was found last is as good as anything.
+        if let Ok(live) = live {
+            self.sharers.store(live.max(1) as u32, Ordering::Relaxed);
         }
     }
-    while calls.join_next().await.is_some() {}
+
+    fn sharers(&self) -> u32 {
+        self.sharers.load(Ordering::Relaxed).max(1)
+    }
 }

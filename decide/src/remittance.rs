@@ -255,3 +255,27 @@ pub fn refused(
         );
     }
 }
+
+/// The bank has undone a payout that it had done: the amount is the sender's
+/// again, straight from our account, whatever the cap says and even where the
+/// sender was closed meanwhile.
+///
+/// The fee stays: what it paid for was done, and the bank keeps its own.
+pub fn reversed(
+    book: &mut Book,
+    entry_id: Uuid,
+    sender_id: Uuid,
+    amount: i64,
+    bank_code: &str,
+    partition: i32,
+) {
+    book.even_if_closed(sender_id);
+    let cash = SystemAccount::corporate_cash(bank_code, partition);
+    book.post(
+        (entry_id, 0),
+        EntryKind::Reversal,
+        cash,
+        Account::Member(sender_id),
+        amount,
+    );
+}

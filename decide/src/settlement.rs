@@ -97,3 +97,10 @@ pub fn refused(book: &mut Book, entry_id: Uuid, franchise_id: Uuid, amount: i64)
         amount,
     );
 }
+
+/// The bank has undone a payout that it had done: the franchise is owed it again.
+pub fn reversed(book: &mut Book, entry_id: Uuid, franchise_id: Uuid, amount: i64, bank_code: &str) {
+    let cash = SystemAccount::corporate_cash(bank_code, 0);
+    let payable = SystemAccount::new(AccountKind::FranchisePayable, franchise_id, 0);
+    book.post((entry_id, 0), EntryKind::Reversal, cash, payable, amount);
+}

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod bank;
 pub(crate) mod bench;
+pub(crate) mod close;
 pub(crate) mod consume;
 pub(crate) mod day;
 pub(crate) mod metrics;

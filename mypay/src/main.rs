@@ -28,7 +28,7 @@ enum Command {
     Topics(cmd::topics::Args),
     /// Check and register the Avro schemas.
     Schemas(cmd::schemas::Args),
-    /// Run the dummy bank.
+    /// Run the dummy bank; list and decide what no bank can settle.
     Bank(cmd::bank::Args),
     /// Consume the requests of flows, and work at the banks.
     Consume(cmd::consume::Args),
@@ -38,6 +38,8 @@ enum Command {
     Produce(cmd::produce::Args),
     /// Compare topics, queue_log, ledger, results and the banks' statements.
     Audit(cmd::audit::Args),
+    /// Close a business date: our commands and cash against the banks' own totals.
+    Close(cmd::close::Args),
     /// Put the messages of a time range through again, under their own ids.
     Replay(cmd::replay::Args),
     /// Run a business day through the pipeline, and audit it.
@@ -63,6 +65,7 @@ fn main() -> std::process::ExitCode {
             Command::Serve(args) => args.run(cli.json).await,
             Command::Produce(args) => args.run(cli.json).await,
             Command::Audit(args) => args.run(cli.json).await,
+            Command::Close(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,
             Command::Bench(args) => args.run(cli.json).await,

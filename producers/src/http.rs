@@ -2,6 +2,7 @@
 
 mod app;
 mod bank_accounts;
+mod bank_cases;
 mod brokers;
 mod contracts;
 mod docs;
@@ -83,6 +84,9 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(franchises::slips))
         .routes(routes!(contracts::put))
         .routes(routes!(contracts::list))
+        .routes(routes!(bank_cases::list))
+        .routes(routes!(bank_cases::find))
+        .routes(routes!(bank_cases::decide))
         .routes(routes!(health::health))
 }
 

@@ -18,6 +18,7 @@ pub mod recharge;
 pub mod registry;
 pub mod remittance;
 pub mod request;
+pub mod reversal;
 pub mod settlement;
 pub mod trace;
 pub mod wire;
@@ -70,4 +71,7 @@ subjects! {
     "my.settlement.result", "SettlementResult", "settlement_result.avsc";
     "my.firmbanking.request", "FirmbankingRequest", "firmbanking_request.avsc";
     "my.firmbanking.result", "FirmbankingResult", "firmbanking_result.avsc";
+    "my.firmbanking.reversal", "FirmbankingReversal", "firmbanking_reversal.avsc";
+    "my.remittance.reversal", "RemittanceReversal", "remittance_reversal.avsc";
+    "my.settlement.reversal", "SettlementReversal", "settlement_reversal.avsc";
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`world`] | the stack that the tests share, one test at a time |
 //! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
+//! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
 //! | [`members`] | members with money, franchises |
 //! | [`requests`] | requests, and their way to the topics |
 //! | [`topic`] | everything in a topic that a `read_committed` reader sees |
@@ -19,6 +20,7 @@
 //! | [`audit`] | the verdict of `mypay audit` |
 
 pub mod audit;
+pub mod banks;
 pub mod dead_letters;
 pub mod exactly_once;
 pub mod members;

@@ -15,11 +15,12 @@ const GONE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(20);
 
 /// What makes a day at the banks pass in seconds.
-const QUICK: [(&str, &str); 4] = [
+const QUICK: [(&str, &str); 5] = [
     ("MYPAY_BANK_REST", "off"),
     ("MYPAY_BANK_SETTLING_SECONDS", "2"),
     ("MYPAY_INQUIRY_FIRST_SECONDS", "1"),
     ("MYPAY_INQUIRY_LONGEST_SECONDS", "3"),
+    ("MYPAY_BANK_NOTICES_SECONDS", "0.5"),
 ];
 
 /// A running program of ours. It is not stopped when this is dropped: the next
@@ -143,6 +144,12 @@ impl World {
             self.start("bank", &["bank", "serve", "--listen", host_and_port(url)])?;
         }
         answers(url).await
+    }
+
+    /// Kills the dummy bank (`kill -9`); [`World::bank`] starts it again.
+    pub async fn kill_bank(&self) -> anyhow::Result<()> {
+        let bank = self.live().iter().find(|it| it.name == "bank").cloned();
+        self.kill(&bank.context("the bank does not run")?).await
     }
 
     /// Starts the HTTP edge, if it does not run, and waits until it answers.

@@ -5,6 +5,7 @@ use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
 use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
 
+use super::reversals;
 use super::statement::bank;
 use super::statement_lines::by_number;
 use crate::bank::Line;
@@ -73,6 +74,13 @@ fn unposted(data: &Data, line: &Line, command: Option<&Command>) -> i64 {
             0
         };
     };
+    if line.kind == LineKind::Reversal {
+        return if reversals::is_posted(data, command) {
+            0
+        } else {
+            line.amount
+        };
+    }
     // The worker posts the fee with the answer, the flow the money after it.
     let answered = !matches!(command.state, State::Live | State::Manual);
     let fee = if answered { 0 } else { -line.fee };

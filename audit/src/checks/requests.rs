@@ -2,6 +2,7 @@
 
 use mypay_schemas::Flow;
 use mypay_schemas::identity::derive;
+use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
 
 use crate::claimable::{Claimable, PUT_ASIDE, WITHOUT_REQUEST, claimable};
@@ -107,11 +108,15 @@ fn compare(
 /// Whether a bank's result tells its flow nothing: a command that no row of the
 /// flow waits for, or an id that no genuine result has.
 fn is_ignored(data: &Data, flow: Flow, message: &Message) -> bool {
-    if message.place.source != Source::Bank {
-        return false;
-    }
     let command = message.payee;
-    let genuine = derive(Uuid::from_u128(command), "result").as_u128() == message.id;
+    let genuine = match message.place.source {
+        Source::Bank => derive(Uuid::from_u128(command), "result"),
+        // Believed only with the row that says so.
+        Source::Reversal if find(&data.tables.reversals, command).is_empty() => return true,
+        Source::Reversal => reversal_id(Uuid::from_u128(command)),
+        Source::Request | Source::Other => return false,
+    };
+    let genuine = genuine.as_u128() == message.id;
     let Some(origin) = find(&data.tables.commands, command)
         .first()
         .map(|it| it.origin)

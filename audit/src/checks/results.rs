@@ -8,7 +8,7 @@ use crate::claimable::REFUSALS;
 use crate::data::{Data, FlowData};
 use crate::interned::Code;
 use crate::report::Check;
-use crate::rows::{ResultEvent, Row, Status, shown};
+use crate::rows::{ResultEvent, Row, Source, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Clocks of brokers and database may differ by this much, in milliseconds.
@@ -66,7 +66,7 @@ pub(super) fn done_have_one(data: &Data) -> Check {
 fn is_request(row: &Row) -> bool {
     // The banks' results that a flow has handled have no result of their own.
     row.place
-        .is_none_or(|place| place.source != crate::rows::Source::Bank)
+        .is_none_or(|place| !matches!(place.source, Source::Bank | Source::Reversal))
 }
 
 pub(super) fn is_refusal(refusals: &[Code; 3], result: &ResultEvent) -> bool {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
-use super::{Awaited, Command, Contract, Payout, Slip, Stage, State, Tables};
+use super::{Awaited, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables};
 use crate::copy;
 use crate::error::AuditError;
 use crate::interned::{Code, Interned};
@@ -25,6 +25,8 @@ pub(crate) async fn load(
         slips: slips(connection).await?,
         payouts: payouts(connection, texts).await?,
         commands: commands(connection, texts).await?,
+        reversals: reversals(connection).await?,
+        came_back: came_back(connection).await?,
         contracts: contracts(connection, texts).await?,
     };
     sorted::sort(&mut tables.recharges);
@@ -32,6 +34,7 @@ pub(crate) async fn load(
     sorted::sort(&mut tables.slips);
     sorted::sort(&mut tables.payouts);
     sorted::sort(&mut tables.commands);
+    sorted::sort(&mut tables.reversals);
     Ok(tables)
 }
 
@@ -148,6 +151,33 @@ async fn commands(
     })
     .await?;
     Ok(rows)
+}
+
+async fn reversals(connection: &mut PgConnection) -> Result<Vec<Reversal>, AuditError> {
+    const QUERY: &str = "SELECT firmbanking_id, amount FROM banking.reversal";
+    let mut rows = Vec::new();
+    copy::rows(connection, QUERY, |fields| {
+        rows.push(Reversal {
+            id: fields.id()?,
+            amount: fields.i64()?,
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+async fn came_back(connection: &mut PgConnection) -> Result<HashSet<u128>, AuditError> {
+    const QUERY: &str = "SELECT remittance_id FROM remittance.payout WHERE reversed_at IS NOT NULL \
+                         UNION ALL \
+                         SELECT payout_id FROM settlement.payout WHERE reversed_at IS NOT NULL";
+    let mut ids = HashSet::new();
+    copy::rows(connection, QUERY, |fields| {
+        ids.insert(fields.id()?);
+        Ok(())
+    })
+    .await?;
+    Ok(ids)
 }
 
 /// The numbers of all commands, as they are now: bank, business date, number.

@@ -21,13 +21,7 @@ pub(super) fn read(
     };
     let place = || {
         let topic = header("dlq.topic")?;
-        let source = if topic == flow.request_topic() {
-            Source::Request
-        } else if topic == Flow::Firmbanking.result_topic() {
-            Source::Bank
-        } else {
-            Source::Other
-        };
+        let source = Source::of(flow, topic);
         let partition = header("dlq.partition")?.parse().ok()?;
         let offset = header("dlq.offset")?.parse().ok()?;
         Some(Place {

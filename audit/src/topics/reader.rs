@@ -5,7 +5,7 @@ use mypay_schemas::decoder::{DecodeError, Decoder, Poison as Why};
 use rdkafka::message::Message as _;
 use serde::de::DeserializeOwned;
 
-use super::{Role, Taken, at, dead_letters, requests, results};
+use super::{Role, Taken, at, dead_letters, requests, results, reversals};
 use crate::error::AuditError;
 use crate::interned::Interned;
 use crate::read::{self, Share};
@@ -43,6 +43,7 @@ impl Reader<'_> {
             match role {
                 Role::Request => requests::read(self, flow, message, &mut taken),
                 Role::Result => results::read(self, flow, message, &mut taken),
+                Role::Reversal => reversals::read(self, message, &mut taken),
                 Role::DeadLetter => {
                     dead_letters::read(self, flow, message, &mut taken);
                     Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Bank, Class, Reason};
+use super::{Bank, BreakerRule, Class, RateRule, Reason};
 use crate::rest_window::RestWindow;
 
 /// Why a table cannot be used.
@@ -72,7 +72,45 @@ struct BankEntry {
     fee: i64,
     transfer_timeout_ms: u64,
     inquiry_timeout_ms: u64,
+    #[serde(default)]
+    breaker: BreakerEntry,
+    #[serde(default)]
+    rate_limit: RateEntry,
     codes: Vec<CodeEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BreakerEntry {
+    failures: u32,
+    open_ms: u64,
+    probes: usize,
+}
+
+impl Default for BreakerEntry {
+    fn default() -> Self {
+        Self {
+            failures: 20,
+            open_ms: 10_000,
+            probes: 3,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateEntry {
+    per_second: u32,
+    burst: u32,
+}
+
+impl Default for RateEntry {
+    fn default() -> Self {
+        Self {
+            per_second: 1_000,
+            burst: 1_000,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,6 +164,16 @@ fn bank(entry: BankEntry) -> Result<Bank, ClassTableError> {
             "a time-out of 0 would make every answer unknown",
         ));
     }
+    if entry.breaker.failures == 0 || entry.breaker.probes == 0 {
+        return Err(impossible(
+            "a breaker without failures or probes never closes",
+        ));
+    }
+    if entry.rate_limit.per_second == 0 || entry.rate_limit.burst == 0 {
+        return Err(impossible(
+            "a rate limit of 0 would hold every command for ever",
+        ));
+    }
     let codes = entry
         .codes
         .into_iter()
@@ -150,6 +198,15 @@ fn bank(entry: BankEntry) -> Result<Bank, ClassTableError> {
         fee: entry.fee,
         transfer_timeout: Duration::from_millis(entry.transfer_timeout_ms),
         inquiry_timeout: Duration::from_millis(entry.inquiry_timeout_ms),
+        breaker: BreakerRule {
+            failures: entry.breaker.failures,
+            open_for: Duration::from_millis(entry.breaker.open_ms),
+            probes: entry.breaker.probes,
+        },
+        rate_limit: RateRule {
+            per_second: entry.rate_limit.per_second,
+            burst: entry.rate_limit.burst,
+        },
         codes,
         by_code,
     })
@@ -174,6 +231,10 @@ fn class(bank: &str, entry: CodeEntry) -> Result<(String, Class), ClassTableErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TABLE: &str = "banks:\n- {bank_code: '004', name: KB, \
+        no_such_transaction_is_trustworthy: true, settling_time: 1, inquiry_lapse: 2, fee: 1, \
+        transfer_timeout_ms: 1, inquiry_timeout_ms: 1, codes: []}";
 
     fn table(fee: i64, codes: &str) -> Result<BTreeMap<String, Bank>, ClassTableError> {
         parse(&format!(
@@ -200,6 +261,10 @@ mod tests {
             Err(ClassTableError::Malformed(_))
         ));
         assert!(table(-1, "").is_err());
+        let with = |rules: &str| parse(&TABLE.replace("codes:", &format!("{rules}, codes:")));
+        assert!(with("breaker: {failures: 1, open_ms: 1, probes: 1}").is_ok());
+        assert!(with("breaker: {failures: 0, open_ms: 1, probes: 1}").is_err());
+        assert!(with("rate_limit: {per_second: 0, burst: 1}").is_err());
     }
 
     /// Some readers of YAML take `0011` for the octal number 9.

@@ -1,14 +1,15 @@
 //! The call itself, between the two commits.
 
 use chrono::Utc;
-use mypay_bank::{BankAccount, TransferCommand};
+use mypay_bank::{Answer, BankAccount, HolderAnswer, TransferCommand};
 
 use super::Workers;
+use super::breaker::Heard;
 use super::claim::{Taken, Task};
 use super::outcome::{self, Answered, Next};
 
-/// Makes the call that a command needs.
-pub(super) async fn make(workers: &Workers, taken: Taken) -> Answered {
+/// Makes the call that a command needs; tells also whether the bank was heard.
+pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
     let account = |(bank_code, account_number): &(String, String)| BankAccount {
         bank_code: bank_code.clone(),
         account_number: account_number.clone(),
@@ -26,16 +27,17 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> Answered {
             },
         };
         let detail = format!("bank {bank_code} is not in the table of answer codes");
-        return Answered {
-            taken,
-            next,
-            detail,
-        };
+        return (answered(&taken, (next, detail), false), Heard::Answer);
     };
-    let (next, detail) = match &taken.task {
+    match &taken.task {
         Task::Holder(named) => {
             let answer = workers.bank.holder(&account(&taken.to)).await;
-            outcome::of_holder(answer, named, &taken, Utc::now())
+            let heard = match answer {
+                HolderAnswer::Unavailable { .. } => Heard::Silence,
+                _ => Heard::Answer,
+            };
+            let made = outcome::of_holder(answer, named, &taken, Utc::now());
+            (answered(&taken, made, false), heard)
         }
         Task::Send(business_date, number) => {
             let command = TransferCommand {
@@ -47,19 +49,42 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> Answered {
                 amount: taken.amount,
             };
             let answer = workers.bank.transfer(&command).await;
-            outcome::of_transfer(answer, &taken, bank, workers.inquiry, Utc::now())
+            let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
+            let made = outcome::of_transfer(answer, &taken, bank, workers.inquiry, Utc::now());
+            (answered(&taken, made, conclusive), heard)
         }
         Task::Inquire(business_date, number) => {
             let answer = workers
                 .bank
                 .inquire(&bank_code, *business_date, *number)
                 .await;
-            outcome::of_inquiry(answer, &taken, bank, workers.inquiry, Utc::now())
+            let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
+            let made = outcome::of_inquiry(answer, &taken, bank, workers.inquiry, Utc::now());
+            (answered(&taken, made, conclusive), heard)
         }
-    };
+    }
+}
+
+fn answered(taken: &Taken, (next, detail): (Next, String), said: bool) -> Answered {
+    let settles = matches!(next, Next::Done { .. } | Next::Refused { .. });
     Answered {
-        taken,
+        firmbanking_id: taken.firmbanking_id,
+        fence: taken.fence,
+        conclusive: said && settles,
         next,
         detail,
     }
+}
+
+fn heard(answer: &Answer) -> Heard {
+    match answer {
+        // What could not be written at all is our defect, and no silence.
+        Answer::NotSent { why } if !why.is_passing() => Heard::Answer,
+        Answer::Unknown { .. } | Answer::NotSent { .. } => Heard::Silence,
+        _ => Heard::Answer,
+    }
+}
+
+fn is_conclusive(answer: &Answer) -> bool {
+    matches!(answer, Answer::Done { .. } | Answer::Refused { .. })
 }

@@ -29,6 +29,24 @@ pub(super) struct Taken {
     pub(super) calls: i32,
 }
 
+impl Taken {
+    /// Whether it is only asked about.
+    pub(super) fn is_inquiry(&self) -> bool {
+        matches!(self.task, Task::Inquire(..))
+    }
+}
+
+/// How many calls may be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Commands, and questions whose account it is.
+    pub(super) sends: usize,
+    /// Inquiries about commands that went out before.
+    pub(super) inquiries: usize,
+    /// Of both.
+    pub(super) together: usize,
+}
+
 /// What is to be done about a command.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
@@ -53,11 +71,14 @@ pub(super) async fn banks(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
 pub(super) async fn take(
     workers: &Workers,
     bank_code: &str,
-    at_most: usize,
+    room: Room,
 ) -> Result<Vec<Taken>, sqlx::Error> {
     let now = Utc::now();
     let mut transaction = workers.pool.begin().await?;
-    let due = due(&mut transaction, bank_code, at_most).await?;
+    // Inquiries first: they are few, and somebody has waited longer for them.
+    let mut due = due(&mut transaction, bank_code, false, room.inquiries).await?;
+    let sends = room.sends.min(room.together.saturating_sub(due.len()));
+    due.extend(self::due(&mut transaction, bank_code, true, sends).await?);
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -73,7 +94,7 @@ pub(super) async fn take(
             put_off(&mut transaction, &due, awake_at).await?;
             Vec::new()
         }
-        None => number(&mut transaction, bank_code, due, now).await?,
+        None => number(workers, &mut transaction, bank_code, due, now).await?,
     };
     let lease = workers
         .bank
@@ -95,15 +116,19 @@ struct Due {
 async fn due(
     connection: &mut PgConnection,
     bank_code: &str,
+    pending: bool,
     at_most: usize,
 ) -> Result<Vec<Due>, sqlx::Error> {
+    if at_most == 0 {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query(
         "SELECT firmbanking_id, fence, from_bank, from_account, to_bank, to_account, amount,
                 CASE WHEN holder_checked THEN NULL ELSE to_holder_name END,
                 state, business_date, transaction_number, coalesce(sent_at, now()), inquiries, calls
            FROM banking.firmbanking
           WHERE from_bank = $1 AND due_at <= now()
-            AND state IN ('pending', 'sending', 'unknown')
+            AND state IN ('pending', 'sending', 'unknown') AND (state = 'pending') = $3
             AND (leased_until IS NULL OR leased_until < now())
           ORDER BY due_at
           LIMIT $2
@@ -111,6 +136,7 @@ async fn due(
     )
     .bind(bank_code)
     .bind(at_most as i64)
+    .bind(pending)
     .fetch_all(connection)
     .await?;
     rows.iter()
@@ -162,6 +188,7 @@ async fn put_off(
 
 /// Gives numbers to those that are to be sent and have none.
 async fn number(
+    workers: &Workers,
     connection: &mut PgConnection,
     bank_code: &str,
     mut due: Vec<Due>,
@@ -175,7 +202,9 @@ async fn number(
     let date = korean_day(now);
     let last = last_number(connection, bank_code, date).await?;
     let granted = wanted.min(i64::from(MAX_NUMBER) - last);
-    if last + granted >= NUMBERS_ALARM {
+    workers.metrics.numbered(bank_code, last + granted);
+    let crossed = last < NUMBERS_ALARM && last + granted >= NUMBERS_ALARM;
+    if crossed || granted < wanted {
         tracing::error!(bank_code, %date, used = last + granted, at_most = MAX_NUMBER,
             "this bank's transaction numbers of the day run short");
     }

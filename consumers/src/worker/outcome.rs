@@ -10,14 +10,20 @@ use mypay_bank::{Answer, HolderAnswer, Reason};
 
 use super::Inquiry;
 use super::claim::Taken;
+use uuid::Uuid;
 
 /// A call and what it makes of its command.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) taken: Taken,
+    pub(super) firmbanking_id: Uuid,
+    /// The lease that the call was made under.
+    pub(super) fence: i64,
     pub(super) next: Next,
     /// For the history: what the bank said, or did not.
     pub(super) detail: String,
+    /// Whether the bank itself said that it did or refused the command. That
+    /// holds whoever asked, and whatever became of the lease meanwhile.
+    pub(super) conclusive: bool,
 }
 
 /// A command's next state.
@@ -35,6 +41,20 @@ pub(super) enum Next {
     Unknown { due_at: DateTime<Utc> },
     /// Only an operator can find out.
     Manual,
+}
+
+impl Next {
+    /// For the metrics.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Next::Done { .. } => "done",
+            Next::Refused { .. } => "refused",
+            Next::Pending { .. } => "again",
+            Next::HolderChecked => "holder_checked",
+            Next::Unknown { .. } => "unknown",
+            Next::Manual => "manual",
+        }
+    }
 }
 
 /// How soon something that passes is tried again.

@@ -1,5 +1,7 @@
 //! The commit after the call: many answers, one commit.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +12,7 @@ use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::Flow;
-use mypay_schemas::encoders::EncodersError;
+use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::FirmbankingResult;
 use mypay_schemas::identity::derive;
 use sqlx::{PgConnection, PgPool, Row};
@@ -22,13 +24,13 @@ use super::outcome::{Answered, Next};
 use crate::bank_result::{self, ResultHead};
 
 /// How many answers one commit takes at the most.
-const BATCH: usize = 256;
+const BATCH: usize = 1_024;
 /// How many answers may wait.
 const QUEUE: usize = 2_048;
 
 /// Why answers were not written.
 #[derive(Debug, thiserror::Error)]
-enum RecordError {
+pub(super) enum RecordError {
     #[error("PostgreSQL: {0}")]
     Database(#[from] sqlx::Error),
     #[error("the ledger: {0}")]
@@ -38,7 +40,7 @@ enum RecordError {
 }
 
 impl RecordError {
-    fn is_transient(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             RecordError::Database(error) | RecordError::Ledger(WriteError::Database(error)) => {
                 mypay_idempotency::is_transient(error)
@@ -48,35 +50,28 @@ impl RecordError {
     }
 }
 
-/// Starts the task that writes answers down.
-pub(super) fn start(workers: &Workers) -> (mpsc::Sender<Answered>, tokio::task::JoinHandle<()>) {
-    let (sender, mut queue) = mpsc::channel(QUEUE);
-    let recorder = Recorder {
-        pool: workers.pool.clone(),
-        encoders: std::sync::Arc::clone(&workers.encoders),
-        writer: workers.writer.clone(),
-        bell: std::sync::Arc::clone(&workers.bell),
-    };
-    let task = tokio::spawn(async move {
-        let mut answers = Vec::with_capacity(BATCH);
-        while queue.recv_many(&mut answers, BATCH).await > 0 {
-            recorder.record_until_done(&answers).await;
-            answers.clear();
-        }
-    });
-    (sender, task)
-}
+/// States that an answer of the lease that its call was made under changes.
+///
+/// As parameters of the statement: written out, the states would match the
+/// partial index of what is due, and the planner, who takes that for small,
+/// would walk all of it for each answer (a second for 256 answers with 8,000
+/// commands due).
+const LIVE: [&str; 3] = ["pending", "sending", "unknown"];
+/// States that the bank's own word changes, whatever became of the lease.
+const UNSETTLED: [&str; 4] = ["pending", "sending", "unknown", "manual"];
 
-struct Recorder {
-    pool: PgPool,
-    encoders: std::sync::Arc<mypay_schemas::encoders::Encoders>,
+/// Writes down what became of commands, in the name of one outbox.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    pub(super) pool: PgPool,
+    encoders: Arc<Encoders>,
     writer: String,
-    bell: std::sync::Arc<Notify>,
+    bell: Arc<Notify>,
 }
 
 /// A command whose state was changed, as the table has it.
-struct Changed {
-    firmbanking_id: Uuid,
+pub(super) struct Changed {
+    pub(super) firmbanking_id: Uuid,
     /// The lease of the answer that was written.
     fence: i64,
     origin_id: Option<Uuid>,
@@ -92,6 +87,34 @@ struct Changed {
 }
 
 impl Recorder {
+    pub(super) fn new(workers: &Workers) -> Self {
+        Self {
+            pool: workers.pool.clone(),
+            encoders: Arc::clone(&workers.encoders),
+            writer: workers.writer.clone(),
+            bell: Arc::clone(&workers.bell),
+        }
+    }
+
+    /// Starts the task that writes answers down.
+    pub(super) fn start(&self) -> (mpsc::Sender<Answered>, tokio::task::JoinHandle<()>) {
+        let (sender, mut queue) = mpsc::channel(QUEUE);
+        let recorder = self.clone();
+        let task = tokio::spawn(async move {
+            let mut answers = Vec::with_capacity(BATCH);
+            while queue.recv_many(&mut answers, BATCH).await > 0 {
+                recorder.record_until_done(&answers).await;
+                answers.clear();
+            }
+        });
+        (sender, task)
+    }
+
+    /// Says that something was written into the outbox.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
     /// Writes answers, however long the database is away. They are worth it: an
     /// answer that is lost costs an inquiry.
     async fn record_until_done(&self, answers: &[Answered]) {
@@ -120,7 +143,7 @@ impl Recorder {
     async fn record_apart(&self, answers: &[Answered]) {
         for answered in answers {
             if let Err(error) = self.record(std::slice::from_ref(answered)).await {
-                let id = answered.taken.firmbanking_id;
+                let id = answered.firmbanking_id;
                 tracing::error!(%id, %error, "this answer could not be written");
             }
         }
@@ -128,22 +151,38 @@ impl Recorder {
     }
 
     async fn record(&self, answers: &[Answered]) -> Result<(), RecordError> {
-        let at =
-            chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
-                .unwrap_or_else(|_| Utc::now());
+        let at = now();
         let mut transaction = self.pool.begin().await?;
-        let changed = change(&mut transaction, answers, at).await?;
+        let changed = self
+            .settle(&mut transaction, answers, LIVE.as_slice(), at)
+            .await?;
+        if changed.len() < answers.len() {
+            late(&mut transaction, answers, &changed, at).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Changes commands that are in one of these states, and writes all that
+    /// follows: postings, `queue_log`, results. The caller commits.
+    pub(super) async fn settle(
+        &self,
+        connection: &mut PgConnection,
+        answers: &[Answered],
+        states: &[&str],
+        at: DateTime<Utc>,
+    ) -> Result<Vec<Changed>, RecordError> {
+        let changed = change(connection, answers, states, at).await?;
+        let by_lease: HashMap<(Uuid, i64), &Answered> = answers
+            .iter()
+            .map(|answered| ((answered.firmbanking_id, answered.fence), answered))
+            .collect();
         let mut book = Book::new(korean_day(at), []);
         let mut events = Vec::new();
         let mut finished = Vec::new();
         for changed in &changed {
-            let Some(answered) =
-                // Two answers to one command may be here, of two leases.
-                answers.iter().find(|answered| {
-                    answered.taken.firmbanking_id == changed.firmbanking_id
-                        && answered.taken.fence == changed.fence
-                })
-            else {
+            // Two answers to one command may be here, of two leases.
+            let Some(answered) = by_lease.get(&(changed.firmbanking_id, changed.fence)) else {
                 continue;
             };
             let outcome = match &answered.next {
@@ -160,10 +199,33 @@ impl Recorder {
             events.push(self.event(changed, answered, &outcome)?);
             finished.push((changed.firmbanking_id, outcome));
         }
-        mypay_ledger::write(&mut transaction, &book, at, &Limits::default()).await?;
-        queue_log::finish(&mut transaction, Flow::Firmbanking.name(), &finished).await?;
-        outbox::write(&mut transaction, &self.writer, &events, at).await?;
-        transaction.commit().await?;
+        mypay_ledger::write(connection, &book, at, &Limits::default()).await?;
+        queue_log::finish(connection, Flow::Firmbanking.name(), &finished).await?;
+        outbox::write(connection, &self.writer, &events, at).await?;
+        Ok(changed)
+    }
+
+    /// Writes events that hang on no answer.
+    pub(super) async fn tell<T: serde::Serialize>(
+        &self,
+        connection: &mut PgConnection,
+        topic: &'static str,
+        records: Vec<(String, Option<String>, T)>,
+        at: DateTime<Utc>,
+    ) -> Result<(), RecordError> {
+        let events = records
+            .into_iter()
+            .map(|(key, traceparent, record)| {
+                Ok(Event {
+                    topic,
+                    key: key.into_bytes(),
+                    payload: self.encoders.encode(topic, &record)?,
+                    traceparent,
+                    headers: Vec::new(),
+                })
+            })
+            .collect::<Result<Vec<_>, EncodersError>>()?;
+        outbox::write(connection, &self.writer, &events, at).await?;
         Ok(())
     }
 
@@ -216,10 +278,84 @@ impl Recorder {
     }
 }
 
-/// Writes the answers whose lease still holds; gives those commands.
+/// Now, as exact as events are.
+pub(super) fn now() -> DateTime<Utc> {
+    chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
+        .unwrap_or_else(|_| Utc::now())
+}
+
+/// Keeps what answers said that changed nothing any more: their lease had run
+/// out, or the command was settled without them. A bank's own word against what
+/// we hold for settled is for people.
+async fn late(
+    connection: &mut PgConnection,
+    answers: &[Answered],
+    changed: &[Changed],
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let changed: std::collections::HashSet<(Uuid, i64)> = changed
+        .iter()
+        .map(|changed| (changed.firmbanking_id, changed.fence))
+        .collect();
+    let late: Vec<&Answered> = answers
+        .iter()
+        .filter(|answered| !changed.contains(&(answered.firmbanking_id, answered.fence)))
+        .collect();
+    let contradicted = sqlx::query(
+        "WITH late AS (
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS l(id, state, detail)
+         ), history AS (
+             INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
+             SELECT f.firmbanking_id, $4, f.state, 'a late answer (' || l.state || '): ' || l.detail
+               FROM late l JOIN banking.firmbanking f ON f.firmbanking_id = l.id
+         )
+         SELECT f.firmbanking_id::text, f.state, l.state, l.detail
+           FROM late l JOIN banking.firmbanking f ON f.firmbanking_id = l.id
+          WHERE l.state IN ('done', 'refused') AND f.state IN ('done', 'refused')
+            AND l.state <> f.state",
+    )
+    .bind(
+        late.iter()
+            .map(|answered| answered.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        late.iter()
+            .map(|answered| answered.next.name())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        late.iter()
+            .map(|answered| answered.detail.replace('\0', ""))
+            .collect::<Vec<_>>(),
+    )
+    .bind(at)
+    .fetch_all(connection)
+    .await?;
+    for row in contradicted {
+        let (id, ours): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (theirs, detail): (String, String) = (row.try_get(2)?, row.try_get(3)?);
+        tracing::error!(
+            id,
+            ours,
+            theirs,
+            detail,
+            "the bank contradicts what was settled"
+        );
+    }
+    tracing::warn!(
+        late = late.len(),
+        "answers came after their lease had run out"
+    );
+    Ok(())
+}
+
+/// Writes the answers whose lease still holds, and the bank's own word in any
+/// case; gives those commands.
 async fn change(
     connection: &mut PgConnection,
     answers: &[Answered],
+    states: &[&str],
     at: DateTime<Utc>,
 ) -> Result<Vec<Changed>, sqlx::Error> {
     let state = |answered: &Answered| match answered.next {
@@ -240,8 +376,9 @@ async fn change(
     let rows = sqlx::query(
         "WITH answered AS (
              SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bigint[],
-                                  $6::text[], $7::text[], $8::boolean[], $9::text[])
-                    AS a(id, fence, state, due_at, fee, reason, bank_reference, holder_checked, detail)
+                                  $6::text[], $7::text[], $8::boolean[], $9::text[], $12::boolean[])
+                    AS a(id, fence, state, due_at, fee, reason, bank_reference, holder_checked, detail,
+                         conclusive)
          ), changed AS (
              UPDATE banking.firmbanking f
                 SET state = a.state, due_at = a.due_at, fee = a.fee, reason = a.reason,
@@ -249,23 +386,24 @@ async fn change(
                     holder_checked = f.holder_checked OR a.holder_checked,
                     leased_until = NULL, changed_at = $10
                FROM answered a
-              WHERE f.firmbanking_id = a.id AND f.fence = a.fence
-                AND f.state = ANY($11)
+              WHERE f.firmbanking_id = a.id
+                AND ((f.fence = a.fence AND f.state = ANY($11))
+                     OR (a.conclusive AND f.transaction_number IS NOT NULL AND f.state = ANY($13)))
              RETURNING f.firmbanking_id, f.origin_id, f.correlation_id, f.purpose, f.from_bank,
                        f.amount, f.business_date,
                        f.transaction_number, f.traceparent,
                        (SELECT c.bank_code FROM banking.contract c
                          WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
                            AS to_ours,
-                       f.fence, a.state, a.detail
+                       a.fence, a.state, a.detail
          ), history AS (
              INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
              SELECT firmbanking_id, $10, state, detail FROM changed
          )
          SELECT * FROM changed",
     )
-    .bind(answers.iter().map(|answered| answered.taken.firmbanking_id).collect::<Vec<_>>())
-    .bind(answers.iter().map(|answered| answered.taken.fence).collect::<Vec<_>>())
+    .bind(answers.iter().map(|answered| answered.firmbanking_id).collect::<Vec<_>>())
+    .bind(answers.iter().map(|answered| answered.fence).collect::<Vec<_>>())
     .bind(answers.iter().map(state).collect::<Vec<_>>())
     .bind(answers.iter().map(due_at).collect::<Vec<_>>())
     .bind(answers.iter().map(fee).collect::<Vec<_>>())
@@ -290,18 +428,11 @@ async fn change(
     .bind(answers.iter().map(|answered| answered.next == Next::HolderChecked).collect::<Vec<_>>())
     .bind(answers.iter().map(|answered| answered.detail.replace('\0', "")).collect::<Vec<_>>())
     .bind(at)
-    // As a parameter: written out, the states would match the partial index of
-    // what is due, and the planner, who takes that for small, would walk all of
-    // it for each answer (a second for 256 answers with 8,000 commands due).
-    .bind(["pending", "sending", "unknown"])
+    .bind(states)
+    .bind(answers.iter().map(|answered| answered.conclusive).collect::<Vec<_>>())
+    .bind(UNSETTLED)
     .fetch_all(connection)
     .await?;
-    if rows.len() < answers.len() {
-        tracing::warn!(
-            late = answers.len() - rows.len(),
-            "answers came after their lease had run out; inquiries will find out"
-        );
-    }
     rows.iter()
         .map(|row| {
             Ok(Changed {

@@ -1,4 +1,6 @@
-//! `mypay bank`: the dummy bank.
+//! `mypay bank`: the dummy bank, and the cases that no bank can settle.
+
+mod cases;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +22,12 @@ pub(crate) struct Args {
 enum Command {
     /// Serve the dummy bank until it is told to stop.
     Serve(Serve),
+    /// List what no bank can settle any more.
+    Cases,
+    /// Show one case, with all that is known of it.
+    Case(cases::Show),
+    /// Decide a case, with a name and a reason; exit 1 where somebody was faster.
+    Decide(cases::Decide),
 }
 
 #[derive(clap::Args)]
@@ -56,6 +64,9 @@ impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(serve) => serve.run(json).await,
+            Command::Cases => cases::list(json).await,
+            Command::Case(show) => show.run(json).await,
+            Command::Decide(decide) => decide.run(json).await,
         }
     }
 }

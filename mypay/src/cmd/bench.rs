@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mypay_bench::drain::{Drain, Drained};
+use mypay_bench::firmbanking::Commands;
 use mypay_bench::money::Books;
 use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
@@ -45,6 +46,8 @@ enum Subject {
     Flow(Flow),
     /// The HTTP edge.
     Edge,
+    /// Commands to a bank.
+    Firmbanking,
 }
 
 impl std::str::FromStr for Subject {
@@ -53,10 +56,11 @@ impl std::str::FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "edge" => Ok(Subject::Edge),
+            Ok(Flow::Firmbanking) => Ok(Subject::Firmbanking),
             Ok(flow @ (Flow::Remittance | Flow::Payment | Flow::Recharge)) => {
                 Ok(Subject::Flow(flow))
             }
-            _ => Err("choose remittance, payment, recharge or edge".to_string()),
+            _ => Err("choose remittance, payment, recharge, firmbanking or edge".to_string()),
         }
     }
 }
@@ -68,7 +72,8 @@ impl std::str::FromStr for Subject {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// remittance, payment, recharge (from request to the command to the bank),
-    /// or edge (durable acceptances over HTTP).
+    /// firmbanking (from request over the bank to the result), or edge (durable
+    /// acceptances over HTTP).
     subject: Subject,
     /// How many requests a run.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
@@ -98,6 +103,9 @@ pub(crate) struct Args {
     /// Measure this, too (remittance only).
     #[arg(long)]
     against: Option<Against>,
+    /// How long the bank takes for an answer, milliseconds (firmbanking only).
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=5_000))]
+    bank_ms: u64,
     /// How many requests the naive consumer gets.
     #[arg(long, default_value_t = 3_000)]
     naive_count: u32,
@@ -109,8 +117,10 @@ impl Args {
             bail!("the naive consumer knows remittances only");
         }
         let world = connect().await?;
-        let Subject::Flow(flow) = self.subject else {
-            return self.edge(&world, json).await;
+        let flow = match self.subject {
+            Subject::Flow(flow) => flow,
+            Subject::Edge => return self.edge(&world, json).await,
+            Subject::Firmbanking => return self.firmbanking(&world, json).await,
         };
         let mut report = Report::new(Shape {
             flow,
@@ -234,6 +244,36 @@ impl Args {
             ));
             if run >= self.warm_up {
                 runs.push(accepted);
+            }
+        }
+        if json {
+            println!("{}", serde_json::to_string_pretty(&runs)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn firmbanking(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
+        let mut runs = Vec::new();
+        for run in 0..self.warm_up + self.runs {
+            let commands = Commands {
+                count: self.count as usize,
+                bank_ms: self.bank_ms,
+            };
+            let commanded = commands.run(world).await?;
+            let (cpu, calls) = (commanded.cpu_seconds, commanded.in_flight_mean);
+            say(&format!(
+                "{}: {:.0} commands/s, {calls:.0} calls in flight (mean), {:.0} ms each; CPU of \
+                 consumer {:.1} s, bank {:.1} s, PostgreSQL {:.1} s, brokers {:.1} s",
+                self.name_of(run),
+                commanded.commands_per_second,
+                commanded.call_ms,
+                cpu.consumers,
+                commanded.bank_cpu_seconds,
+                cpu.postgres,
+                cpu.brokers,
+            ));
+            if run >= self.warm_up {
+                runs.push(commanded);
             }
         }
         if json {

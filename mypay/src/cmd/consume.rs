@@ -13,7 +13,7 @@ use mypay_consumers::payment::Payment;
 use mypay_consumers::recharge::Recharge;
 use mypay_consumers::remittance::Remittance;
 use mypay_consumers::settlement::Settlement;
-use mypay_consumers::worker::{Inquiry, Workers};
+use mypay_consumers::worker::{BankMetrics, Inquiry, ROLE, Workers};
 use mypay_consumers::{Pipeline, Settings};
 use mypay_decide::Limits;
 use mypay_idempotency::relay::Relay;
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Seconds between two inquiries at the most.
     #[arg(long, env = "MYPAY_INQUIRY_LONGEST_SECONDS", default_value_t = 3600.0)]
     inquiry_longest: f64,
+    /// Seconds between two looks at a bank's notices of reversals.
+    #[arg(long, env = "MYPAY_BANK_NOTICES_SECONDS", default_value_t = 10.0)]
+    bank_notices: f64,
     /// Banks rest at night (23:30-00:30 in Korea by default). `off` is for the
     /// local stack, where a day is minutes long.
     #[arg(long, env = "MYPAY_BANK_REST", default_value = "on", value_parser = ["on", "off"])]
@@ -72,6 +75,7 @@ impl Args {
         let limits = Limits::default();
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
+        let bank_metrics = BankMetrics::register(&mut registry);
         let mut tasks = JoinSet::new();
         for flow in flows {
             let metrics = families.of(flow);
@@ -113,8 +117,16 @@ impl Args {
                         first: Duration::try_from_secs_f64(self.inquiry_first)?,
                         longest: Duration::try_from_secs_f64(self.inquiry_longest)?,
                     };
-                    let bootstrap = endpoints.kafka_bootstrap.clone();
-                    tasks.spawn(work(pool, bootstrap, encoders, bank, inquiry, stop));
+                    let at_banks = AtBanks {
+                        pool,
+                        bootstrap: endpoints.kafka_bootstrap.clone(),
+                        encoders,
+                        bank,
+                        inquiry,
+                        notices: Duration::try_from_secs_f64(self.bank_notices)?,
+                        metrics: bank_metrics.clone(),
+                    };
+                    tasks.spawn(work(at_banks, stop));
                 }
             }
         }
@@ -153,17 +165,30 @@ impl Args {
     }
 }
 
-/// The workers at the banks, with an outbox and a relay of their own.
-async fn work(
+/// What the workers at the banks need.
+struct AtBanks {
     pool: PgPool,
     bootstrap: String,
     encoders: Arc<Encoders>,
     bank: BankClient,
     inquiry: Inquiry,
-    stop: watch::Receiver<bool>,
-) {
+    notices: Duration,
+    metrics: BankMetrics,
+}
+
+/// The workers at the banks, with an outbox and a relay of their own.
+async fn work(at_banks: AtBanks, stop: watch::Receiver<bool>) {
+    let AtBanks {
+        pool,
+        bootstrap,
+        encoders,
+        bank,
+        inquiry,
+        notices,
+        metrics,
+    } = at_banks;
     while !*stop.borrow() {
-        let slot = match Slot::take(&pool, "bank").await {
+        let slot = match Slot::take(&pool, ROLE).await {
             Ok(slot) => slot,
             Err(error) => {
                 tracing::warn!(%error, "no slot for the bank workers yet");
@@ -187,6 +212,9 @@ async fn work(
             writer: slot.name(),
             bell,
             inquiry,
+            notices,
+            metrics: metrics.clone(),
+            sharers: Default::default(),
         };
         let mut working = tokio::spawn(workers.run(ended.clone()));
         let mut stopping = stop.clone();

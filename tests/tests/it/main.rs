@@ -3,15 +3,19 @@
 //! `tests/README.md` says how to run them and how to write one.
 
 mod bad_input;
+mod breaker;
 mod broker;
+mod cases;
 mod codecs;
 mod cost;
 mod database;
 mod day;
+mod faults;
 mod kills;
 mod offsets;
 mod outside_client;
 mod over_http;
 mod redelivery;
 mod registry;
+mod reversals;
 mod zombie;

@@ -1,0 +1,267 @@
+//! What banks have undone is posted once, and stands on their statements.
+
+use mypay_bank::wire::LineKind;
+use mypay_decide::{AccountKind, EntryKind};
+use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::reversal::reversal_id;
+use uuid::Uuid;
+
+use super::commands::number;
+use super::entry::{Line, difference};
+use crate::data::Data;
+use crate::flows::{Command, Reversal, State};
+use crate::ledger::Side;
+use crate::report::Check;
+use crate::rows::shown;
+use crate::sorted::find;
+
+/// Compares reversals with commands, the flows' rows, the journal, and the
+/// banks' own statements.
+pub(super) fn check(data: &Data) -> Check {
+    let mut check = Check::new(
+        "reversals_moved_once",
+        "each command that a bank has undone: it was done, the money is whose it was, once, and the bank's own statement has it",
+        "SELECT * FROM banking.reversal WHERE firmbanking_id = '<id>'; mypay bank cases",
+    );
+    let mut on_its_way = 0;
+    for reversal in &data.tables.reversals {
+        check.compare();
+        let problem = match find(&data.tables.commands, reversal.id).first() {
+            None => Some("there is no such command".to_string()),
+            Some(command) => {
+                on_its_way += u64::from(!is_posted(data, command));
+                of_command(data, reversal, command).or_else(|| on_statement(data, command))
+            }
+        };
+        if let Some(problem) = problem {
+            check.offend_with(|| (shown(reversal.id), String::new(), problem));
+        }
+    }
+    if on_its_way > 0 {
+        check.note(format!(
+            "{on_its_way} reversals that their flows have yet to post"
+        ));
+    }
+    strays(data, &mut check);
+    untold(data, &mut check);
+    check
+}
+
+/// Whether the ledger has what came back of a command: banking posts what no
+/// flow does, in the commit of the reversal.
+pub(super) fn is_posted(data: &Data, command: &Command) -> bool {
+    let reversed = !find(&data.tables.reversals, command.id).is_empty();
+    reversed && (!is_of_a_flow(data, command) || data.tables.came_back.contains(&command.origin))
+}
+
+fn is_of_a_flow(data: &Data, command: &Command) -> bool {
+    [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT]
+        .map(|purpose| data.reasons.code(purpose))
+        .contains(&command.purpose)
+}
+
+/// The entries that reversals made, sorted.
+pub(super) fn entries(data: &Data) -> Vec<u128> {
+    let of = |id: u128| reversal_id(Uuid::from_u128(id)).as_u128();
+    let of_flows = data.tables.came_back.iter().copied();
+    let direct = data.tables.reversals.iter().map(|it| it.id);
+    let mut entries: Vec<u128> = of_flows.chain(direct).map(of).collect();
+    entries.sort_unstable();
+    entries
+}
+
+fn of_command(data: &Data, reversal: &Reversal, command: &Command) -> Option<String> {
+    if command.state != State::Done {
+        return Some(format!("the command is {:?}", command.state));
+    }
+    if command.amount != reversal.amount {
+        return Some(format!(
+            "{} won came back of {}",
+            reversal.amount, command.amount
+        ));
+    }
+    let (of, credit) = match whose(data, command) {
+        Ok(whose) => whose,
+        Err(problem) => return Some(problem),
+    };
+    let line = is_posted(data, command).then(|| Line {
+        kind: EntryKind::Reversal,
+        debit: Side::cash(&data.reasons.text(command.from_bank)),
+        credit,
+        amount: reversal.amount,
+    });
+    let entry = reversal_id(Uuid::from_u128(of)).as_u128();
+    let found = find(&data.ledger.postings, entry);
+    difference(&data.ledger, found, line.as_slice())
+}
+
+/// What the entry is derived from, and whose the money is again.
+fn whose(data: &Data, command: &Command) -> Result<(u128, Side), String> {
+    let lost = || "the flow that asked for it does not know it".to_string();
+    let tables = &data.tables;
+    match data.reasons.text(command.purpose).as_str() {
+        PURPOSE_RECHARGE => Err("a recharge came back: money that was drawn".to_string()),
+        PURPOSE_REMITTANCE => {
+            let payout = find(&tables.remittances, command.origin).first();
+            let payout = payout.ok_or_else(lost)?;
+            Ok((command.origin, Side::Member(payout.member)))
+        }
+        PURPOSE_SETTLEMENT => {
+            let payout = find(&tables.payouts, command.origin)
+                .first()
+                .ok_or_else(lost)?;
+            let payable = Side::Ours(AccountKind::FranchisePayable, payout.franchise);
+            Ok((command.origin, payable))
+        }
+        _ if command.to_ours => Ok((command.id, Side::cash(&data.reasons.text(command.to_bank)))),
+        _ => Ok((command.id, Side::Ours(AccountKind::Suspense, 0))),
+    }
+}
+
+fn on_statement(data: &Data, command: &Command) -> Option<String> {
+    // That a statement could not be had is told by the checks of statements.
+    let Some(Ok(bank)) = &data.bank else {
+        return None;
+    };
+    let (date, number) = command.number?;
+    let key = (command.from_bank, date, number);
+    let came_back: Vec<i64> = bank
+        .lines
+        .iter()
+        .filter(|line| line.key() == key && line.bank == command.from_bank)
+        .filter(|line| line.kind == LineKind::Reversal)
+        .map(|line| line.amount)
+        .collect();
+    match came_back[..] {
+        [amount] if amount == command.amount => None,
+        [amount] => Some(format!("{amount} won came back on the statement")),
+        [] => Some("the bank's statement does not have it".to_string()),
+        _ => Some("it came back several times on the statement".to_string()),
+    }
+}
+
+/// Rows of flows that say that money is back, without a bank's word for it.
+fn strays(data: &Data, check: &mut Check) {
+    let tables = &data.tables;
+    let reversed: std::collections::HashSet<u128> = tables
+        .reversals
+        .iter()
+        .filter_map(|it| Some(find(&tables.commands, it.id).first()?.origin))
+        .collect();
+    for id in tables.came_back.difference(&reversed) {
+        check.offend_with(|| {
+            let problem = "it is held for reversed, but no bank has said so".to_string();
+            (shown(*id), String::new(), problem)
+        });
+    }
+}
+
+/// Counts what statements have undone and no notice has told us of.
+fn untold(data: &Data, check: &mut Check) {
+    let Some(Ok(bank)) = &data.bank else { return };
+    let known = super::statement_lines::by_number(data);
+    let untold = bank
+        .lines
+        .iter()
+        .filter(|line| line.kind == LineKind::Reversal)
+        .filter_map(|line| Some((line, known.get(&line.key())?)))
+        .filter(|(line, command)| line.bank == command.from_bank)
+        .filter(|(_, command)| find(&data.tables.reversals, command.id).is_empty());
+    for (line, command) in untold {
+        check.offend_with(|| {
+            let problem = format!(
+                "the bank gave {} won back, and no notice of it was taken in: wait for the next \
+                 look at the notices, or see `mypay bank cases`",
+                line.amount
+            );
+            (shown(command.id), number(data, command), problem)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use crate::bank;
+    use crate::ledger::Posting;
+
+    /// The remittance that was paid out has come back.
+    fn day() -> Data {
+        let mut data = sample::day();
+        let command = find_command(&data);
+        data.tables.reversals.push(Reversal {
+            id: command.id,
+            amount: command.amount,
+        });
+        data.tables.came_back.insert(command.origin);
+        let of = |it: &&Posting| it.kind == EntryKind::TransitConfirmed as i16;
+        let cash = data.ledger.postings.iter().find(of).unwrap().credit;
+        data.ledger.postings.push(Posting {
+            entry: reversal_id(Uuid::from_u128(command.origin)).as_u128(),
+            debit: cash,
+            credit: data.tables.remittances[0].member,
+            amount: command.amount,
+            kind: EntryKind::Reversal as i16,
+            line: 0,
+        });
+        data.ledger.postings.sort_by_key(Posting::order);
+        if let Some(Ok(bank)) = &mut data.bank {
+            let of = |it: &&bank::Line| it.number == command.number;
+            let line = *bank.lines.iter().find(of).unwrap();
+            bank.lines.push(bank::Line {
+                kind: LineKind::Reversal,
+                line_number: 99,
+                amount: command.amount,
+                fee: 0,
+                ..line
+            });
+        }
+        data
+    }
+
+    fn find_command(data: &Data) -> Command {
+        *data
+            .tables
+            .commands
+            .iter()
+            .find(|it| it.origin == sample::PAID_OUT)
+            .unwrap()
+    }
+
+    fn offenders(break_it: impl Fn(&mut Data)) -> u64 {
+        let mut data = day();
+        break_it(&mut data);
+        check(&data).offenders_total
+    }
+
+    #[test]
+    fn a_payout_that_came_back_and_was_posted_has_no_offenders() {
+        assert_eq!(
+            (check(&day()).offenders, check(&day()).compared),
+            (vec![], 1)
+        );
+        assert!(check(&sample::day()).ok);
+    }
+
+    #[test]
+    fn a_reversal_that_was_not_posted_or_twice_or_is_not_the_bank_s_is_found() {
+        let entry = reversal_id(Uuid::from_u128(sample::PAID_OUT)).as_u128();
+        assert_eq!(
+            offenders(|data| data.ledger.postings.retain(|it| it.entry != entry)),
+            1
+        );
+        assert_eq!(offenders(|data| data.tables.reversals[0].amount += 1), 1);
+        assert_eq!(offenders(|data| data.tables.came_back.clear()), 1);
+        // Neither the bank's word for it, nor a notice of the statement's line.
+        assert_eq!(offenders(|data| data.tables.reversals.clear()), 2);
+        assert_eq!(
+            offenders(|data| {
+                if let Some(Ok(bank)) = &mut data.bank {
+                    bank.lines.retain(|line| line.kind != LineKind::Reversal);
+                }
+            }),
+            1
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! What banks have undone: their notices, and what each makes of a command.
+//!
+//! A bank numbers its notices by day, without gaps. What is missing up to the
+//! last number got lost and is asked for by its number; until it is here, the
+//! day is not complete, and is asked about again. Each notice is kept as the bank
+//! wrote it, and then judged against our command of that number: once, whatever
+//! order they come in and however often.
+
+mod fetch;
+mod judge;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mypay_bank::command::six_digits;
+use mypay_bank::rest_window::korean_date;
+use mypay_decide::limits::korean_day;
+use mypay_decide::{AccountKind, Book, EntryKind, Limits, SystemAccount, firmbanking};
+use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
+use sqlx::{PgConnection, Row};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::Workers;
+use super::record::{self, RecordError, Recorder};
+use judge::{Command, Judged, Notice, judge};
+
+/// How many days back notices are asked for: a bank's right to reverse is long.
+const DAYS: i64 = 14;
+/// How many of those are asked for each time; the others every ten minutes.
+const RECENT: i64 = 2;
+/// How many notices are judged in one commit.
+const BATCH: i64 = 256;
+
+/// Works on a bank's notices until `stop` turns true.
+pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watch::Receiver<bool>) {
+    if workers.bank.table().bank(&bank_code).is_none() {
+        // A bank that is in no table is never called.
+        return;
+    }
+    let recorder = Recorder::new(&workers);
+    let mut old_days_at = Instant::now();
+    while !*stop.borrow() {
+        let today = korean_date(Utc::now());
+        let mut missing = 0;
+        let old_days = old_days_at <= Instant::now();
+        if old_days {
+            old_days_at += fetch::OLD;
+        }
+        for back in 0..if old_days { DAYS } else { RECENT } {
+            let date = today - TimeDelta::days(back);
+            missing += fetch::day(&workers, &bank_code, date, back).await;
+        }
+        workers.metrics.missing(&bank_code, missing);
+        match apply(&workers, &recorder, &bank_code).await {
+            Ok(true) => recorder.ring(),
+            Ok(false) => {}
+            Err(error) if error.is_transient() => {
+                tracing::warn!(bank_code, %error, "notices are not applied yet");
+            }
+            Err(error) => tracing::error!(bank_code, %error, "notices that cannot be applied"),
+        }
+        // Either ends the wait; the loop looks which it was.
+        let _ = tokio::time::timeout(workers.notices, stop.wait_for(|stop| *stop)).await;
+    }
+}
+
+/// What a reversed command's postings and event need.
+struct Reversed {
+    notice: Notice,
+    command: Command,
+}
+
+/// Judges the notices that wait; tells whether anything was undone.
+async fn apply(
+    workers: &Workers,
+    recorder: &Recorder,
+    bank_code: &str,
+) -> Result<bool, RecordError> {
+    let at = record::now();
+    let mut transaction = recorder.pool.begin().await?;
+    let waiting = waiting(&mut transaction, bank_code).await?;
+    if waiting.is_empty() {
+        return Ok(false);
+    }
+    let mut reversed = Vec::new();
+    let mut judged = Vec::with_capacity(waiting.len());
+    let mut seen = HashSet::new();
+    for (notice, command) in waiting {
+        let again = command
+            .as_ref()
+            .is_some_and(|command| seen.contains(&command.firmbanking_id));
+        let verdict = judge(&notice, command.as_ref(), again);
+        if let (Judged::Reversed, Some(command)) = (&verdict, command) {
+            seen.insert(command.firmbanking_id);
+            reversed.push(Reversed {
+                notice: notice.clone(),
+                command,
+            });
+        }
+        judged.push((notice, verdict));
+    }
+    note(&mut transaction, &judged, at).await?;
+    insert(&mut transaction, &reversed, at).await?;
+    let mut book = Book::new(korean_day(at), []);
+    reversed.iter().for_each(|it| post(&mut book, it));
+    mypay_ledger::write(&mut transaction, &book, at, &Limits::default()).await?;
+    let events = reversed.iter().map(|it| event(it, at)).collect();
+    recorder
+        .tell(&mut transaction, FIRMBANKING_REVERSAL, events, at)
+        .await?;
+    transaction.commit().await?;
+    for (notice, verdict) in &judged {
+        workers.metrics.noticed(bank_code, verdict.state());
+        if let Judged::Case(why) = verdict {
+            let (date, number) = (notice.notice_date, notice.notice_number);
+            tracing::error!(bank_code, %date, number, why, "a notice that people must look at");
+        }
+    }
+    Ok(!reversed.is_empty())
+}
+
+/// Notices that wait, with our commands of their numbers. Those longest unlooked
+/// at come first, so that some that must wait do not stand before all others.
+async fn waiting(
+    connection: &mut PgConnection,
+    bank_code: &str,
+) -> Result<Vec<(Notice, Option<Command>)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT n.notice_date, n.notice_number, n.business_date, n.transaction_number, n.amount,
+                n.reversed_at, f.firmbanking_id, f.state, f.amount, f.purpose, f.origin_id,
+                f.correlation_id, f.traceparent,
+                EXISTS (SELECT 1 FROM banking.reversal r WHERE r.firmbanking_id = f.firmbanking_id),
+                (SELECT c.bank_code FROM banking.contract c
+                  WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
+           FROM banking.notice n
+           LEFT JOIN banking.firmbanking f
+                  ON f.from_bank = n.bank_code AND f.business_date = n.business_date
+                 AND f.transaction_number = n.transaction_number
+          WHERE n.bank_code = $1 AND n.state = 'waits'
+          ORDER BY n.changed_at, n.notice_date, n.notice_number LIMIT $2
+            FOR UPDATE OF n SKIP LOCKED",
+    )
+    .bind(bank_code)
+    .bind(BATCH)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let notice = Notice {
+                bank_code: bank_code.to_owned(),
+                notice_date: row.try_get(0)?,
+                notice_number: row.try_get(1)?,
+                business_date: row.try_get(2)?,
+                number: row.try_get(3)?,
+                amount: row.try_get(4)?,
+                reversed_at: row.try_get(5)?,
+            };
+            let firmbanking_id: Option<Uuid> = row.try_get(6)?;
+            let command = match firmbanking_id {
+                None => None,
+                Some(firmbanking_id) => Some(Command {
+                    firmbanking_id,
+                    state: row.try_get(7)?,
+                    amount: row.try_get(8)?,
+                    purpose: row.try_get(9)?,
+                    origin_id: row.try_get(10)?,
+                    correlation_id: row.try_get(11)?,
+                    traceparent: row.try_get(12)?,
+                    came_back: row.try_get(13)?,
+                    to_ours: row.try_get(14)?,
+                }),
+            };
+            Ok((notice, command))
+        })
+        .collect()
+}
+
+/// Writes what was made of each notice.
+async fn note(
+    connection: &mut PgConnection,
+    judged: &[(Notice, Judged)],
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE banking.notice n
+            SET state = j.state, detail = j.detail, changed_at = $6
+           FROM unnest($1::text[], $2::date[], $3::bigint[], $4::text[], $5::text[])
+                AS j(bank_code, notice_date, notice_number, state, detail)
+          WHERE n.bank_code = j.bank_code AND n.notice_date = j.notice_date
+            AND n.notice_number = j.notice_number",
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| &*it.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| it.notice_date)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(it, _)| it.notice_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(_, verdict)| verdict.state())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        judged
+            .iter()
+            .map(|(_, verdict)| verdict.detail())
+            .collect::<Vec<_>>(),
+    )
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes that commands came back. A second time fails, and nothing is written.
+async fn insert(
+    connection: &mut PgConnection,
+    reversed: &[Reversed],
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if reversed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH came_back AS (
+             INSERT INTO banking.reversal
+                    (firmbanking_id, bank_code, notice_date, notice_number, amount, reversed_at,
+                     recorded_at)
+             SELECT r.*, $7
+               FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[], $5::bigint[],
+                           $6::timestamptz[])
+                    AS r(id, bank_code, notice_date, notice_number, amount, reversed_at)
+             RETURNING firmbanking_id, notice_date, notice_number
+         )
+         INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
+         SELECT firmbanking_id, $7, 'done',
+                'came back, by notice ' || notice_number || ' of ' || notice_date
+           FROM came_back",
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.command.firmbanking_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| &*it.notice.bank_code)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.notice_date)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.notice_number)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.amount)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        reversed
+            .iter()
+            .map(|it| it.notice.reversed_at)
+            .collect::<Vec<_>>(),
+    )
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Posts what came back where no flow posts it: a direct command of staff.
+fn post(book: &mut Book, Reversed { notice, command }: &Reversed) {
+    if firmbanking::is_reserved(&command.purpose) {
+        return;
+    }
+    let cash = SystemAccount::corporate_cash(&notice.bank_code, 0);
+    let receiver = match &command.to_ours {
+        Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
+        None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
+    };
+    let entry_id = reversal_id(command.firmbanking_id);
+    let kind = EntryKind::Reversal;
+    book.post((entry_id, 0), kind, cash, receiver, notice.amount);
+}
+
+fn event(
+    Reversed { notice, command }: &Reversed,
+    at: DateTime<Utc>,
+) -> (String, Option<String>, FirmbankingReversal) {
+    let request_id = command.firmbanking_id.to_string();
+    let record = FirmbankingReversal {
+        message_id: reversal_id(command.firmbanking_id).to_string(),
+        request_id: request_id.clone(),
+        correlation_id: command.correlation_id.clone(),
+        occurred_at: at.timestamp_millis(),
+        purpose: command.purpose.clone(),
+        origin_id: command.origin_id.map(|id| id.to_string()),
+        amount: notice.amount,
+        bank_code: notice.bank_code.clone(),
+        business_date: notice.business_date.to_string(),
+        transaction_number: i64::from(notice.number),
+        notice_date: notice.notice_date.to_string(),
+        notice_number: notice.notice_number,
+        reversed_at: notice.reversed_at.timestamp_millis(),
+        causation_id: None,
+    };
+    (request_id, command.traceparent.clone(), record)
+}
+
+/// For people: `2026-03-02 number 000042`.
+fn shown(notice: &Notice) -> String {
+    let number = six_digits(notice.number.unsigned_abs());
+    format!("{} number {number}", notice.business_date)
+}

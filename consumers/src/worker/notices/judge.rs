@@ -1,0 +1,166 @@
+//! What a notice makes of our command: a function of the two.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use mypay_schemas::firmbanking::PURPOSE_RECHARGE;
+use uuid::Uuid;
+
+/// A notice, as the bank wrote it.
+#[derive(Debug, Clone)]
+pub(super) struct Notice {
+    pub(super) bank_code: String,
+    pub(super) notice_date: NaiveDate,
+    pub(super) notice_number: i64,
+    pub(super) business_date: NaiveDate,
+    pub(super) number: i32,
+    pub(super) amount: i64,
+    pub(super) reversed_at: DateTime<Utc>,
+}
+
+/// Our command of a notice's number.
+#[derive(Debug, Clone)]
+pub(super) struct Command {
+    pub(super) firmbanking_id: Uuid,
+    pub(super) state: String,
+    pub(super) amount: i64,
+    pub(super) purpose: String,
+    pub(super) origin_id: Option<Uuid>,
+    pub(super) correlation_id: String,
+    pub(super) traceparent: Option<String>,
+    /// Whether it has come back before.
+    pub(super) came_back: bool,
+    /// The bank of the receiving account, where that is ours too.
+    pub(super) to_ours: Option<String>,
+}
+
+/// What is made of a notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Our command is not settled: the notice was faster than the answer.
+    Waits,
+    /// Our command is undone.
+    Reversed,
+    /// People must look at it, and why. Nothing is posted.
+    Case(String),
+}
+
+impl Judged {
+    pub(super) fn state(&self) -> &'static str {
+        match self {
+            Judged::Waits => "waits",
+            Judged::Reversed => "reversed",
+            Judged::Case(_) => "case",
+        }
+    }
+
+    pub(super) fn detail(&self) -> Option<&str> {
+        match self {
+            Judged::Case(why) => Some(why),
+            Judged::Waits | Judged::Reversed => None,
+        }
+    }
+}
+
+/// Judges a notice. `again`: another one has just undone the same command.
+pub(super) fn judge(notice: &Notice, command: Option<&Command>, again: bool) -> Judged {
+    let case = |why: String| Judged::Case(why);
+    let Some(command) = command else {
+        return case(format!("no command of ours is {}", super::shown(notice)));
+    };
+    if command.came_back || again {
+        return case("the command came back before, by another notice".to_string());
+    }
+    if command.amount != notice.amount {
+        return case(format!(
+            "{} won came back of a command of {} won",
+            notice.amount, command.amount
+        ));
+    }
+    if command.purpose == PURPOSE_RECHARGE {
+        return case("a recharge: money was drawn, and only payouts come back".to_string());
+    }
+    match command.state.as_str() {
+        "done" => Judged::Reversed,
+        "refused" => case("we hold the command for refused, and have given it back".to_string()),
+        _ => Judged::Waits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice() -> Notice {
+        let date = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap_or_default();
+        Notice {
+            bank_code: "004".into(),
+            notice_date: date,
+            notice_number: 1,
+            business_date: date,
+            number: 42,
+            amount: 5_000,
+            reversed_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn command(state: &str) -> Command {
+        Command {
+            firmbanking_id: Uuid::nil(),
+            state: state.into(),
+            amount: 5_000,
+            purpose: "remittance".into(),
+            origin_id: None,
+            correlation_id: String::new(),
+            traceparent: None,
+            came_back: false,
+            to_ours: None,
+        }
+    }
+
+    #[test]
+    fn only_what_was_done_is_undone_and_what_is_not_settled_waits() {
+        assert_eq!(
+            judge(&notice(), Some(&command("done")), false),
+            Judged::Reversed
+        );
+        for state in ["pending", "sending", "unknown", "manual"] {
+            assert_eq!(
+                judge(&notice(), Some(&command(state)), false),
+                Judged::Waits
+            );
+        }
+    }
+
+    #[test]
+    fn what_fits_no_command_of_ours_is_for_people() {
+        let case = |command: Option<Command>, again| {
+            assert!(matches!(
+                judge(&notice(), command.as_ref(), again),
+                Judged::Case(_)
+            ));
+        };
+        case(None, false);
+        case(Some(command("refused")), false);
+        case(Some(command("done")), true);
+        case(
+            Some(Command {
+                came_back: true,
+                ..command("done")
+            }),
+            false,
+        );
+        case(
+            Some(Command {
+                amount: 4_999,
+                ..command("done")
+            }),
+            false,
+        );
+        case(
+            Some(Command {
+                purpose: "recharge".into(),
+                ..command("done")
+            }),
+            false,
+        );
+    }
+}

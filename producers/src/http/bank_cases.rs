@@ -1,0 +1,155 @@
+//! `GET /bank-cases`, `GET /bank-cases/{id}`, `POST /bank-cases/{id}/decision`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use mypay_cases::{Case, DecideError, Decision, Known, Standing, Verdict};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Body, Headers, Id};
+use super::problem::{Problem, ProblemBody};
+
+/// What an operator decides.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionBody {
+    /// `done`, `refused` or `resend` of a command; `dismiss` of a notice.
+    #[schema(example = "done")]
+    outcome: String,
+    /// What the bank took for the command, whole won.
+    #[serde(default)]
+    fee: i64,
+    /// Who decides.
+    #[schema(example = "kim.minji")]
+    operator: String,
+    /// Why: whom the operator asked, and what was said.
+    #[schema(example = "Telephone call with KB, 14:05: executed, reference 20260302000042")]
+    reason: String,
+}
+
+/// Where a decision stands.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct DecisionAnswer {
+    decision_id: Uuid,
+    case_id: Uuid,
+    /// `TAKEN`: the workers are about to apply it. `APPLIED`. `OVERTAKEN`: the
+    /// bank's own answer was there first.
+    standing: &'static str,
+    /// By what it was overtaken.
+    overtaken: Option<String>,
+}
+
+/// The open cases: what no bank can settle any more.
+#[utoipa::path(
+    get,
+    path = "/bank-cases",
+    tag = "bank cases",
+    responses((status = 200, description = "Open cases, the oldest first", body = Vec<Case>))
+)]
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Case>>, Problem> {
+    Ok(Json(mypay_cases::list(&app.pool).await?))
+}
+
+/// All that is known of a case, open or closed.
+#[utoipa::path(
+    get,
+    path = "/bank-cases/{id}",
+    tag = "bank cases",
+    params(("id" = Uuid, Path, description = "The case: a command's id, or a notice's")),
+    responses(
+        (status = 200, description = "The case", body = Known),
+        (status = 404, description = "There is no such case", body = ProblemBody),
+    )
+)]
+pub(crate) async fn find(
+    State(app): State<Arc<App>>,
+    Id(case_id): Id,
+) -> Result<Json<Known>, Problem> {
+    let known = mypay_cases::find(&app.pool, case_id).await?;
+    known.map(Json).ok_or_else(|| no_such(case_id))
+}
+
+/// Decides a case, with a name and a reason.
+///
+/// The decision is applied once, within a second. The same call with the same
+/// `Idempotency-Key` tells where it stands.
+#[utoipa::path(
+    post,
+    path = "/bank-cases/{id}/decision",
+    tag = "bank cases",
+    params(
+        ("id" = Uuid, Path, description = "The case"),
+        ("Idempotency-Key" = Uuid, Header, description = "The decision's id"),
+    ),
+    request_body = DecisionBody,
+    responses(
+        (status = 202, description = "Taken down", body = DecisionAnswer),
+        (status = 200, description = "Taken down before", body = DecisionAnswer),
+        (status = 404, description = "There is no such case", body = ProblemBody),
+        (status = 409, description = "It is closed, or being decided", body = ProblemBody),
+        (status = 422, description = "The content", body = ProblemBody),
+    )
+)]
+pub(crate) async fn decide(
+    State(app): State<Arc<App>>,
+    Id(case_id): Id,
+    headers: Headers,
+    Body(body): Body<DecisionBody>,
+) -> Result<(StatusCode, Json<DecisionAnswer>), Problem> {
+    let key = headers.key.unwrap_or_default();
+    let decision_id = Uuid::try_parse(&key).map_err(|_| {
+        Problem::malformed(
+            "invalid_id",
+            "send an Idempotency-Key: a UUID, the decision's id",
+        )
+    })?;
+    let verdict: Verdict = body
+        .outcome
+        .parse()
+        .map_err(|why: String| Problem::invalid("invalid_field", why))?;
+    let known = mypay_cases::standing(&app.pool, decision_id).await?;
+    let decision = Decision {
+        decision_id,
+        case_id,
+        verdict,
+        fee: body.fee,
+        operator: body.operator,
+        reason: body.reason,
+    };
+    let standing = mypay_cases::decide(&app.pool, &decision).await?;
+    let status = match known {
+        None => StatusCode::ACCEPTED,
+        Some(_) => StatusCode::OK,
+    };
+    let (standing, overtaken) = match standing {
+        Standing::Taken => ("TAKEN", None),
+        Standing::Applied => ("APPLIED", None),
+        Standing::Overtaken(by) => ("OVERTAKEN", Some(by)),
+    };
+    let answer = DecisionAnswer {
+        decision_id,
+        case_id,
+        standing,
+        overtaken,
+    };
+    Ok((status, Json(answer)))
+}
+
+fn no_such(case_id: Uuid) -> Problem {
+    Problem::not_found("unknown_case", format!("there is no case {case_id}"))
+}
+
+impl From<DecideError> for Problem {
+    fn from(error: DecideError) -> Self {
+        match error {
+            DecideError::Invalid(why) => Self::invalid("invalid_field", why),
+            DecideError::NoSuchCase(case_id) => no_such(case_id),
+            DecideError::Conflict(why) => Self::conflict("case_not_open", why),
+            DecideError::Database(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Payouts that a bank had done, and undoes later.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, ensure};
+use mypay_bank::dummy::Dial;
+use mypay_schemas::Flow;
+use mypay_schemas::decoder::Decoder;
+use mypay_schemas::firmbanking::{PURPOSE_REMITTANCE, id_of_command};
+use mypay_schemas::remittance::BankReceiver;
+use mypay_schemas::reversal::{
+    FIRMBANKING_REVERSAL, FirmbankingReversal, REMITTANCE_REVERSAL, RemittanceReversal, reversal_id,
+};
+use mypay_tests::banks::{HOLDER, today};
+use mypay_tests::money::Reckoning;
+use mypay_tests::requests::{Outgoing, payout};
+use mypay_tests::{World, eventually};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::day::LONG;
+
+const MEMBERS: usize = 10;
+const PAYOUTS: usize = 60;
+const OPENING: i64 = 100_000;
+const WON: i64 = 3_000;
+
+/// Every payout comes back; half of the notices get lost, a third of the answers
+/// too, so that many notices are faster than our `done`. Both consumers are killed
+/// meanwhile, and a sender is closed. Then somebody forges reversals, and repeats
+/// the genuine ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let bank = world.banks(&["004"]).await?;
+    // Paid from one bank to another, else no bank undoes it.
+    world.suspend("020").await?;
+    let to = world.receiver(&bank, "020").await?;
+    let mut dial = Dial {
+        reversal_ms: 300,
+        ..Dial::default()
+    };
+    for fault in ["late_reversal=1", "lost_notice=0.5", "lost_answer=0.3"] {
+        dial.set(fault)?;
+    }
+    world.dial(&bank, dial).await?;
+    let members = world.members(MEMBERS, OPENING).await?;
+    let before = world.ends(REMITTANCE_REVERSAL)?;
+    let told_before = world.ends(FIRMBANKING_REVERSAL)?;
+
+    let receiver = BankReceiver {
+        bank_code: to.bank_code.clone(),
+        account_number: to.account_number.clone(),
+        holder_name: HOLDER.into(),
+    };
+    let asked: Vec<_> = (0..PAYOUTS)
+        .map(|number| payout(members[number % MEMBERS], receiver.clone(), WON))
+        .collect();
+    let ids: Vec<Uuid> = asked
+        .iter()
+        .map(|request| Uuid::try_parse(&request.message_id))
+        .collect::<Result<_, _>>()?;
+    let remittance = world.consume("remittance")?;
+    let firmbanking = world.consume("firmbanking")?;
+    let messages = asked
+        .iter()
+        .map(|request| world.message(Flow::Remittance, request))
+        .collect::<Result<Vec<_>, _>>()?;
+    world.send(messages).await?;
+    let at_bank: Vec<Uuid> = ids
+        .iter()
+        .map(|id| id_of_command(PURPOSE_REMITTANCE, *id))
+        .collect();
+    world
+        .await_commands(&at_bank, "done", PAYOUTS / 2, LONG)
+        .await?;
+    close(&world, members[0]).await?;
+    world.kill(&firmbanking).await?;
+    world.kill(&remittance).await?;
+    let firmbanking = world.again(&firmbanking)?;
+    let remittance = world.again(&remittance)?;
+
+    came_back(&world, &ids).await?;
+    let mut reckoning = Reckoning::new(&members, OPENING);
+    let fee = fee(&world, ids[0]).await?;
+    for number in 0..PAYOUTS {
+        // The amount is back; the fee, whose work was done, is not.
+        reckoning.spend(members[number % MEMBERS], fee);
+    }
+    world.balances_are(&reckoning).await?;
+
+    // Whoever can write to the topic says that payouts came back, once more.
+    let genuine = world.read_from(FIRMBANKING_REVERSAL, &told_before)?;
+    ensure!(
+        genuine.len() == PAYOUTS,
+        "{} reversals were told",
+        genuine.len()
+    );
+    let again = genuine.iter().map(|record| Outgoing {
+        topic: FIRMBANKING_REVERSAL,
+        key: record.key.clone(),
+        payload: record.payload.clone(),
+        ..Outgoing::default()
+    });
+    world.send(again).await?;
+    let forged = forged(&world, &genuine[0].payload).await?;
+    world.send([forged]).await?;
+    let events = tell_once(&world, &before, &ids).await?;
+    ensure!(
+        events
+            .iter()
+            .all(|event| event.amount == WON && event.fee_kept == fee)
+    );
+
+    let (code, said) = world.closes("004").await?;
+    ensure!(code == Some(0), "the day does not close: {said}");
+    world.stop(&remittance).await?;
+    world.stop(&firmbanking).await?;
+    world.audit_is_clean_as_it_is().await?;
+    world.balances_are(&reckoning).await?;
+    reopen(&world).await
+}
+
+/// Waits until all of these remittances have come back.
+async fn came_back(world: &World, ids: &[Uuid]) -> anyhow::Result<()> {
+    eventually("all payouts to come back", LONG, async || {
+        world.all_live()?;
+        let row = sqlx::query(
+            "SELECT count(*) FROM remittance.payout
+              WHERE remittance_id = ANY($1) AND reversed_at IS NOT NULL AND state = 'COMPLETED'",
+        )
+        .bind(ids)
+        .fetch_one(&world.pool)
+        .await?;
+        Ok((row.try_get::<i64, _>(0)? as usize == ids.len()).then_some(()))
+    })
+    .await
+}
+
+async fn fee(world: &World, id: Uuid) -> anyhow::Result<i64> {
+    let row = sqlx::query("SELECT fee FROM remittance.payout WHERE remittance_id = $1")
+        .bind(id)
+        .fetch_one(&world.pool)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// A member is closed while money is on its way back.
+async fn close(world: &World, member: Uuid) -> anyhow::Result<()> {
+    sqlx::query("UPDATE money.account SET open = false WHERE account_id = $1")
+        .bind(member)
+        .execute(&world.pool)
+        .await?;
+    Ok(())
+}
+
+/// Other tests have the contract in force again.
+async fn reopen(world: &World) -> anyhow::Result<()> {
+    sqlx::query("UPDATE banking.contract SET status = 'ACTIVE'")
+        .execute(&world.pool)
+        .await?;
+    Ok(())
+}
+
+/// A reversal of a command that no bank has undone.
+async fn forged(world: &World, genuine: &Option<Vec<u8>>) -> anyhow::Result<Outgoing> {
+    let mut decoder = Decoder::new(&world.endpoints.registry_url);
+    let payload = genuine.as_deref().context("a payload")?;
+    let mut reversal: FirmbankingReversal = decoder.decode(payload).await?;
+    let command = Uuid::now_v7();
+    reversal.request_id = command.to_string();
+    reversal.message_id = reversal_id(command).to_string();
+    Ok(Outgoing {
+        topic: FIRMBANKING_REVERSAL,
+        key: Some(reversal.request_id.clone().into_bytes()),
+        payload: Some(world.encoders.encode(FIRMBANKING_REVERSAL, &reversal)?),
+        ..Outgoing::default()
+    })
+}
+
+/// Each of these remittances has one event, under the id that it must have.
+async fn tell_once(
+    world: &World,
+    before: &mypay_tests::topic::Offsets,
+    ids: &[Uuid],
+) -> anyhow::Result<Vec<RemittanceReversal>> {
+    // Until the forged message and the repeated ones are gone through, too.
+    world.drained(Flow::Remittance, LONG).await?;
+    let records = eventually("an event for each payout", LONG, async || {
+        let records = world.read_from(REMITTANCE_REVERSAL, before)?;
+        Ok((records.len() >= ids.len()).then_some(records))
+    })
+    .await?;
+    let mut decoder = Decoder::new(&world.endpoints.registry_url);
+    let mut events = Vec::new();
+    for record in &records {
+        let payload = record.payload.as_deref().context("a payload")?;
+        let event: RemittanceReversal = decoder.decode(payload).await?;
+        events.push(event);
+    }
+    let told: HashSet<&str> = events.iter().map(|it| &*it.request_id).collect();
+    ensure!(
+        told.len() == ids.len() && events.len() == ids.len(),
+        "{} events of {} payouts",
+        events.len(),
+        told.len()
+    );
+    for event in &events {
+        let id = Uuid::try_parse(&event.request_id)?;
+        ensure!(event.message_id == reversal_id(id).to_string() && ids.contains(&id));
+    }
+    Ok(events)
+}
+
+/// Notices that fit no command of ours, or not in full, move nothing: people look
+/// at them, and dismiss them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_fits_no_command_is_a_case_and_moves_nothing() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    world.banks(&["004"]).await?;
+    let before = world.ends(FIRMBANKING_REVERSAL)?;
+    let firmbanking = world.consume("firmbanking")?;
+    // The bank's own table: it gives a number that we never had.
+    sqlx::query(
+        "INSERT INTO dummy_bank.notice
+                (bank_code, notice_date, notice_number, business_date, number, amount, reversed_at, lost)
+         SELECT '004', $1, coalesce(max(notice_number), 0) + 1, $1, 940001, 5000, now(), false
+           FROM dummy_bank.notice WHERE bank_code = '004' AND notice_date = $1",
+    )
+    .bind(today())
+    .execute(&world.pool)
+    .await?;
+    let case_id: Uuid = eventually("a case", LONG, async || {
+        world.all_live()?;
+        let row = sqlx::query(
+            "SELECT case_id FROM banking.notice WHERE transaction_number = 940001 AND state = 'case'",
+        )
+        .fetch_optional(&world.pool)
+        .await?;
+        row.map(|row| Ok(row.try_get(0)?)).transpose()
+    })
+    .await?;
+    let (code, said) = world.closes("004").await?;
+    ensure!(code == Some(2) && said.contains("1 notices"), "{said}");
+    let shown = world.mypay(&["bank", "cases", "--json"]).await?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(shown.contains(&case_id.to_string()), "{shown}");
+
+    let id = case_id.to_string();
+    let decide = |outcome: &'static str| {
+        let id = id.clone();
+        let world = &world;
+        async move {
+            let args = [
+                "bank",
+                "decide",
+                &id,
+                "--outcome",
+                outcome,
+                "--operator",
+                "kim",
+                "--reason",
+                "asked KB",
+            ];
+            world.mypay(&args).await
+        }
+    };
+    ensure!(
+        !decide("done").await?.status.success(),
+        "a notice is no command"
+    );
+    ensure!(decide("dismiss").await?.status.success());
+    ensure!(
+        decide("dismiss").await?.status.code() == Some(1),
+        "it is closed"
+    );
+    ensure!(world.read_from(FIRMBANKING_REVERSAL, &before)?.is_empty());
+    // Both sides still have the notice: it moved nothing, and is no difference.
+    let (code, said) = world.closes("004").await?;
+    ensure!(code == Some(0), "{said}");
+    world.stop(&firmbanking).await?;
+    world.audit_is_clean_as_it_is().await
+}
