@@ -39,6 +39,9 @@ impl Body for PaymentBody {
             correlation_id: head.correlation_id,
             requested_at: head.requested_at,
             causation_id: None,
+            cancels: None,
+            cancel_reason: None,
+            cancels_rest: false,
         })
     }
 }
