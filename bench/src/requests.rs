@@ -91,7 +91,10 @@ impl Maker<'_> {
                     franchise_id: self.town.franchise(franchise).to_string(),
                     order_ref: format!("order-{}", id.as_u128() % 1_000_000),
                     amount,
-                    causation_id: None, cancels: None, cancel_reason: None, cancels_rest: false,
+                    causation_id: None,
+                    cancels: None,
+                    cancel_reason: None,
+                    cancels_rest: false,
                 };
                 (None, amount, self.encoders.encode(topic, &request)?)
             }

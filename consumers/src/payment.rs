@@ -6,9 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use mypay_decide::cancel::{self, Paid};
 use mypay_decide::limits::korean_day;
 use mypay_decide::payment::{self, Franchise, ORDER_REF_MAX, Slip};
-use mypay_decide::cancel::{self, Paid};
 use mypay_decide::{Book, Decision, Limits, Reason};
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
@@ -275,7 +275,11 @@ async fn load_franchises(
     .bind(batch.first().map(|arrived| arrived.partition))
     .fetch_all(connection)
     .await?;
-    let settled: Option<i64> = rows.first().map(|row| row.try_get(3)).transpose()?.flatten();
+    let settled: Option<i64> = rows
+        .first()
+        .map(|row| row.try_get(3))
+        .transpose()?
+        .flatten();
     refuse_settled_offsets(batch, settled)?;
     rows.iter()
         .map(|row| {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
 use mypay_decide::settlement::{self, Found, Net};
-use mypay_idempotency::outbox;
 use mypay_decide::{Book, Limits, Reason};
+use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
@@ -214,9 +214,7 @@ impl Handler for Settlement {
                         let from = found::from(connection, franchise_id).await?;
                         let parts =
                             found::parts(connection, &cut, franchise_id, &contracts).await?;
-                        state
-                            .bases
-                            .insert(arrived.id, Basis { cut, parts, from });
+                        state.bases.insert(arrived.id, Basis { cut, parts, from });
                     }
                 }
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),

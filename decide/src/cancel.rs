@@ -104,10 +104,7 @@ pub fn decide(
     })
 }
 
-fn check<'a>(
-    request: &PaymentRequest,
-    paid: Option<&'a mut Paid>,
-) -> Result<&'a mut Paid, Reason> {
+fn check<'a>(request: &PaymentRequest, paid: Option<&'a mut Paid>) -> Result<&'a mut Paid, Reason> {
     let reason = request.cancel_reason.as_deref().unwrap_or_default();
     if reason.is_empty()
         || reason.chars().count() > CANCEL_REASON_MAX

@@ -36,6 +36,8 @@ enum Command {
     Serve(cmd::serve::Args),
     /// Put requests from a file through the durable acceptance.
     Produce(cmd::produce::Args),
+    /// Settle franchises up to a cut.
+    Settle(cmd::settle::Args),
     /// Compare topics, queue_log, ledger, results and the banks' statements.
     Audit(cmd::audit::Args),
     /// Put the messages of a time range through again, under their own ids.
@@ -62,6 +64,7 @@ fn main() -> std::process::ExitCode {
             Command::Consume(args) => args.run(cli.json).await,
             Command::Serve(args) => args.run(cli.json).await,
             Command::Produce(args) => args.run(cli.json).await,
+            Command::Settle(args) => args.run(cli.json).await,
             Command::Audit(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,

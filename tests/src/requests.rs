@@ -77,7 +77,10 @@ pub fn payment(member: Uuid, franchise: Uuid, order_ref: &str, amount: i64) -> P
         franchise_id: franchise.to_string(),
         order_ref: order_ref.to_owned(),
         amount,
-        causation_id: None, cancels: None, cancel_reason: None, cancels_rest: false,
+        causation_id: None,
+        cancels: None,
+        cancel_reason: None,
+        cancels_rest: false,
     }
 }
 
