@@ -31,7 +31,7 @@ enum Command {
     /// Run the dummy bank.
     Bank(cmd::bank::Args),
     /// Consume the requests of flows, and work at the banks.
-    Consume(cmd::consume::Args),
+    Consume(Box<cmd::consume::Args>),
     /// Serve the HTTP API.
     Serve(cmd::serve::Args),
     /// Put requests from a file through the durable acceptance.

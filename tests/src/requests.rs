@@ -84,6 +84,20 @@ pub fn payment(member: Uuid, franchise: Uuid, order_ref: &str, amount: i64) -> P
     }
 }
 
+/// A cancel of a payment, under a new id; of all that is left where the amount is 0.
+pub fn cancel(paid: &PaymentRequest, amount: i64) -> PaymentRequest {
+    let message_id = Uuid::now_v7().to_string();
+    PaymentRequest {
+        correlation_id: message_id.clone(),
+        message_id,
+        amount,
+        cancels: Some(paid.message_id.clone()),
+        cancel_reason: Some("out of stock".to_owned()),
+        cancels_rest: amount == 0,
+        ..paid.clone()
+    }
+}
+
 /// A recharge, under a new id.
 pub fn recharge(member: Uuid, amount: i64) -> RechargeRequest {
     let message_id = Uuid::now_v7().to_string();

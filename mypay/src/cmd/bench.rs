@@ -10,6 +10,7 @@ use mypay_bench::drain::{Drain, Drained};
 use mypay_bench::money::Books;
 use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
+use mypay_bench::settlement::Settling;
 use mypay_bench::town::{Town, opening};
 use mypay_bench::world::World;
 use mypay_bench::{edge, naive, postgres_alone};
@@ -45,6 +46,8 @@ enum Subject {
     Flow(Flow),
     /// The HTTP edge.
     Edge,
+    /// A settlement run in the middle of a drain of payments.
+    Settlement,
 }
 
 impl std::str::FromStr for Subject {
@@ -53,10 +56,11 @@ impl std::str::FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "edge" => Ok(Subject::Edge),
+            _ if text == "settlement" => Ok(Subject::Settlement),
             Ok(flow @ (Flow::Remittance | Flow::Payment | Flow::Recharge)) => {
                 Ok(Subject::Flow(flow))
             }
-            _ => Err("choose remittance, payment, recharge or edge".to_string()),
+            _ => Err("choose remittance, payment, recharge, settlement or edge".to_string()),
         }
     }
 }
@@ -68,7 +72,8 @@ impl std::str::FromStr for Subject {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// remittance, payment, recharge (from request to the command to the bank),
-    /// or edge (durable acceptances over HTTP).
+    /// settlement (a run in the middle of a drain of payments), or edge (durable
+    /// acceptances over HTTP).
     subject: Subject,
     /// How many requests a run.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
@@ -92,6 +97,9 @@ pub(crate) struct Args {
     /// Half of all remittances go to one member, all payments to one franchise.
     #[arg(long)]
     skewed: bool,
+    /// How many slips wait for the settlement; they are made by a drain.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
+    slips: u32,
     /// How many consumer processes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=6))]
     consumers: u8,
@@ -109,8 +117,10 @@ impl Args {
             bail!("the naive consumer knows remittances only");
         }
         let world = connect().await?;
-        let Subject::Flow(flow) = self.subject else {
-            return self.edge(&world, json).await;
+        let flow = match self.subject {
+            Subject::Flow(flow) => flow,
+            Subject::Edge => return self.edge(&world, json).await,
+            Subject::Settlement => return self.settlement(&world, json).await,
         };
         let mut report = Report::new(Shape {
             flow,
@@ -238,6 +248,27 @@ impl Args {
         }
         if json {
             println!("{}", serde_json::to_string_pretty(&runs)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn settlement(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
+        let town = self.found(world, Flow::Payment).await?;
+        let settling = Settling {
+            slips: self.slips as usize,
+            payments: self.count as usize,
+        };
+        let settled = settling.run(world, &town).await?;
+        say(&format!(
+            "{} slips, {} payout requests on the topic after {:.1} s; payments: {:.0}/s alone, {:.0}/s meanwhile",
+            settled.slips,
+            settled.payouts,
+            settled.seconds,
+            settled.payments_alone_per_second,
+            settled.payments_meanwhile_per_second,
+        ));
+        if json {
+            println!("{}", serde_json::to_string_pretty(&settled)?);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -14,4 +14,5 @@ mod outside_client;
 mod over_http;
 mod redelivery;
 mod registry;
+mod settle;
 mod zombie;
