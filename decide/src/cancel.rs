@@ -139,3 +139,115 @@ fn refund(request: &PaymentRequest, left: i64) -> Result<i64, Reason> {
     }
     Ok(amount)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::MemberMoney;
+
+    const MEMBER: Uuid = Uuid::from_u128(1);
+    const FRANCHISE: Uuid = Uuid::from_u128(2);
+
+    fn book(open: bool) -> Book {
+        let today = NaiveDate::default();
+        let money = MemberMoney {
+            open,
+            balance: 0,
+            pending: 0,
+            sent_on: today,
+            sent: 0,
+        };
+        Book::new(today, [(MEMBER, money)])
+    }
+
+    fn paid(gross: i64, commission_bps: i32) -> Paid {
+        Paid::new(Slip {
+            member_id: MEMBER,
+            franchise_id: FRANCHISE,
+            gross,
+            commission_bps,
+            commission: commission::of(gross, commission_bps),
+        })
+    }
+
+    fn request(amount: Option<i64>) -> PaymentRequest {
+        PaymentRequest {
+            message_id: String::new(),
+            correlation_id: String::new(),
+            requested_at: 0,
+            member_id: MEMBER.to_string(),
+            franchise_id: FRANCHISE.to_string(),
+            order_ref: "order".into(),
+            amount: amount.unwrap_or(0),
+            causation_id: None,
+            cancels: Some(Uuid::nil().to_string()),
+            cancel_reason: Some("broken".into()),
+            cancels_rest: amount.is_none(),
+        }
+    }
+
+    proptest! {
+        /// Whatever is asked for: never more than was paid comes back, nor more
+        /// commission than was taken, and the franchise keeps the rate of its slip
+        /// on what is left.
+        #[test]
+        fn a_chain_never_gives_back_more_than_was_paid(
+            gross in 1_i64..2_000_000,
+            bps in 0_i32..=10_000,
+            asked in prop::collection::vec(prop::option::weighted(0.9, -10_i64..900_000), 1..30),
+            open: bool,
+        ) {
+            let mut book = book(open);
+            let mut chain = paid(gross, bps);
+            let (mut refunded, mut given_back, mut links) = (0, 0, 0);
+            for (number, amount) in asked.into_iter().enumerate() {
+                let id = Uuid::from_u128(100 + number as u128);
+                match decide(&mut book, id, &request(amount), Some(&mut chain), 0) {
+                    Decision::Completed(link) => {
+                        links += 1;
+                        refunded += link.amount;
+                        given_back += link.commission_back;
+                        prop_assert!(link.amount > 0 && link.commission_back >= 0);
+                        prop_assert_eq!((link.seq, link.refunded), (links, refunded));
+                        prop_assert_eq!(link.commission_after, commission::of(gross - refunded, bps));
+                    }
+                    Decision::Rejected(reason) => {
+                        let amount = amount.unwrap_or(0);
+                        let expected = match amount {
+                            ..=0 if amount != 0 || refunded < gross => Reason::InvalidAmount,
+                            _ if refunded == gross => reason,
+                            _ => Reason::CancelExceedsPayment,
+                        };
+                        prop_assert_eq!(reason, expected);
+                    }
+                    Decision::AwaitsBank(_) => prop_assert!(false),
+                }
+            }
+            prop_assert!(refunded <= gross);
+            prop_assert_eq!(given_back + chain.commission(), chain.slip.commission);
+            let moved: i64 = book.postings().iter().map(|posting| posting.amount).sum();
+            prop_assert_eq!(moved, refunded);
+            let changes = book.member_changes();
+            prop_assert!(changes.iter().all(|it| it.dip == 0 && it.peak == 0 && it.even_if_closed));
+        }
+    }
+
+    #[test]
+    fn only_the_payment_s_own_member_and_franchise_cancel_it() {
+        let mut chain = paid(1_000, 250);
+        let mut other = request(None);
+        other.franchise_id = Uuid::from_u128(3).to_string();
+        let decided = decide(&mut book(true), MEMBER, &other, Some(&mut chain), 0);
+        assert_eq!(decided, Decision::Rejected(Reason::ForeignPayment));
+        let decided = decide(&mut book(true), MEMBER, &request(None), None, 0);
+        assert_eq!(decided, Decision::Rejected(Reason::UnknownPayment));
+        let mut silent = request(None);
+        silent.cancel_reason = None;
+        let decided = decide(&mut book(true), MEMBER, &silent, Some(&mut chain), 0);
+        assert_eq!(decided, Decision::Rejected(Reason::InvalidField));
+        assert_eq!(chain, paid(1_000, 250));
+    }
+}

@@ -133,3 +133,67 @@ pub fn refused(book: &mut Book, entry_id: Uuid, franchise_id: Uuid, amount: i64)
         amount,
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Over any runs: what is paid out and what is still owed is all that was
+        /// earned, whatever was held back or carried; and the ledger's payable is
+        /// what is owed.
+        #[test]
+        fn nothing_is_lost_from_run_to_run(
+            runs in prop::collection::vec(
+                (0_i64..1_000_000, 0_i64..1_000_000, -50_000_i64..50_000, any::<bool>(), any::<bool>()),
+                1..20,
+            ),
+        ) {
+            let (mut owed, mut earned, mut paid, mut payable) = (0, 0, 0, 0);
+            for (number, (gross, cancelled, commission, has_account, on_hold)) in
+                runs.into_iter().enumerate()
+            {
+                let found = Found {
+                    franchise_id: Uuid::from_u128(7),
+                    slips: 1,
+                    gross,
+                    cancelled,
+                    commission,
+                    owed,
+                    has_account,
+                    on_hold,
+                };
+                earned += gross - cancelled - commission;
+                let mut book = Book::new(NaiveDate::default(), []);
+                let net = post(&mut book, Uuid::from_u128(number as u128), &found);
+                payable += gross - cancelled;
+                for (_, account, change) in book.system_changes() {
+                    if account.kind == AccountKind::FranchisePayable {
+                        payable += change;
+                    }
+                }
+                match net {
+                    Net::Pay(amount) => {
+                        prop_assert!(amount > 0 && has_account && !on_hold);
+                        paid += amount;
+                        owed = 0;
+                    }
+                    Net::Carry(amount, kept) => {
+                        let expected = match amount {
+                            ..=0 => Kept::NotPositive,
+                            _ if on_hold => Kept::OnHold,
+                            _ => Kept::NoAccount,
+                        };
+                        prop_assert_eq!(kept, expected);
+                        owed = amount;
+                    }
+                }
+                prop_assert_eq!(paid + owed, earned);
+                prop_assert_eq!(payable, owed);
+            }
+        }
+    }
+}

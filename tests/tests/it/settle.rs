@@ -79,8 +79,9 @@ async fn a_hundred_cancels_at_once_refund_what_was_paid_and_no_more() -> anyhow:
         .send([world.message(Flow::Payment, &none_left)?])
         .await?;
     world.drained(Flow::Payment, LONG).await?;
-    let answers = world.results_of(Flow::Payment, &before, &asked.ids());
-    asked.are_answered_once(&answers.await?)?;
+    let ids = asked.ids();
+    let answers = world.results_of(Flow::Payment, &before, &ids).await?;
+    asked.are_answered_once(&answers)?;
     let given_back: i64 = sqlx::query_scalar(
         "SELECT sum(commission_back)::bigint FROM payment.cancel WHERE payment_id = $1::uuid",
     )
