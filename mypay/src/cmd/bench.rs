@@ -28,6 +28,10 @@ const SMALL_TOWN: u64 = 200_000;
 const WARM_UP_RATE: u32 = 2_000;
 const WARM_UP_SECONDS: usize = 20;
 
+/// Franchises of a town, where none are given; a settlement has one for a thousand
+/// slips.
+const FRANCHISES: u64 = 200;
+
 /// Acceptances a second, where no rate is given.
 const EDGE_RATE: u32 = 5_000;
 
@@ -92,7 +96,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     accounts: u64,
     /// How many franchises.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = FRANCHISES, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     franchises: u64,
     /// Half of all remittances go to one member, all payments to one franchise.
     #[arg(long)]
@@ -253,7 +257,19 @@ impl Args {
     }
 
     async fn settlement(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
-        let town = self.found(world, Flow::Payment).await?;
+        // As many franchises as the size of the run asks for, unless told otherwise.
+        let franchises = match self.franchises {
+            FRANCHISES => (u64::from(self.slips) / 1_000).max(1),
+            told => told,
+        };
+        let town = Town::found(
+            &world.pool,
+            self.accounts,
+            franchises,
+            opening(Flow::Payment),
+        )
+        .await
+        .context("founding a town")?;
         let settling = Settling {
             slips: self.slips as usize,
             payments: self.count as usize,
