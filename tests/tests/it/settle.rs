@@ -395,10 +395,8 @@ async fn a_rate_begins_at_its_instant_while_payments_and_runs_go_on() -> anyhow:
     );
     let (status, answer) = rate(200, None).await?;
     ensure!(status == 201, "at once: {status} {answer}");
-    world
-        .mypay(&["settle", "--wait", "60"])
-        .await
-        .and_then(|run| Ok(ensure!(run.status.success(), "{run:?}")))?;
+    let run = world.mypay(&["settle", "--wait", "60"]).await?;
+    ensure!(run.status.success(), "{run:?}");
     pumping.await??;
     world.drained(Flow::Payment, LONG).await?;
     let seen: Vec<(i32, i64)> = sqlx::query_as(
