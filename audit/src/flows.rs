@@ -67,6 +67,21 @@ pub(crate) struct Slip {
     pub commission: i64,
 }
 
+/// A cancel of a payment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cancel {
+    /// Its request.
+    pub id: u128,
+    /// Who gets the money back.
+    pub member: u128,
+    /// Who was paid.
+    pub franchise: u128,
+    /// Whole won.
+    pub amount: i64,
+    /// What of the commission it gave back, whole won.
+    pub commission_back: i64,
+}
+
 /// A franchise's part of a settlement run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Payout {
@@ -78,6 +93,8 @@ pub(crate) struct Payout {
     pub franchise: u128,
     /// Whole won.
     pub gross: i64,
+    /// Cancels, whole won.
+    pub cancelled: i64,
     /// Whole won.
     pub commission: i64,
     /// Whole won, from earlier runs.
@@ -152,7 +169,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, Slip => id, Payout => id, Command => id, Reversal => id);
+has_id!(Awaited => id, Slip => id, Cancel => id, Payout => id, Command => id, Reversal => id);
 
 /// The tables.
 #[derive(Default)]
@@ -163,6 +180,8 @@ pub(crate) struct Tables {
     pub remittances: Vec<Awaited>,
     /// Slips.
     pub slips: Vec<Slip>,
+    /// Cancels of payments.
+    pub cancels: Vec<Cancel>,
     /// Settlement's payouts.
     pub payouts: Vec<Payout>,
     /// Commands to banks.

@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     ToMember,
     /// Remittance to a bank account.
     ToBank,
+    /// Cancel of a payment.
+    Cancel,
     /// Any other request of a client.
     Plain,
     /// What follows from a request of ours: a flow's command to a bank, a bank's

@@ -23,6 +23,7 @@ pub mod paced;
 pub mod postgres_alone;
 pub mod requests;
 pub mod results;
+pub mod settlement;
 pub mod town;
 pub mod usage;
 pub mod world;

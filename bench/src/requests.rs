@@ -106,6 +106,9 @@ impl Maker<'_> {
                     order_ref: format!("order-{}", id.as_u128() % 1_000_000),
                     amount,
                     causation_id: None,
+                    cancels: None,
+                    cancel_reason: None,
+                    cancels_rest: false,
                 };
                 (None, amount, self.encoders.encode(topic, &request)?)
             }

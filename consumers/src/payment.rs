@@ -1,12 +1,15 @@
-//! Payment: `my.payment.request`, then `my.payment.result`.
+//! Payment and its cancels: `my.payment.request`, then `my.payment.result`.
 
-use std::collections::{BTreeSet, HashMap};
+mod cancels;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use mypay_decide::cancel::{self, Paid};
 use mypay_decide::limits::korean_day;
 use mypay_decide::payment::{self, Franchise, ORDER_REF_MAX, Slip};
-use mypay_decide::{Book, Decision, Limits};
+use mypay_decide::{Book, Decision, Limits, Reason};
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
@@ -34,6 +37,11 @@ pub struct State {
     book: Book,
     franchises: HashMap<Uuid, Franchise>,
     slips: Vec<NewSlip>,
+    /// The payments that cancels of the batch name, where they are known.
+    paid: HashMap<Uuid, Paid>,
+    /// All that they name: a payment of this very batch may be one of them.
+    named: HashSet<Uuid>,
+    cancels: Vec<cancels::NewCancel>,
 }
 
 struct NewSlip {
@@ -48,6 +56,9 @@ struct NewSlip {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     commission: i64,
+    /// Of a cancel: whole won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refunded: Option<i64>,
 }
 
 impl Handler for Payment {
@@ -91,10 +102,19 @@ impl Handler for Payment {
             .iter()
             .filter_map(|arrived| Uuid::try_parse(&arrived.message.franchise_id).ok())
             .collect();
+        // Locked before the members are, as everywhere.
+        let named: HashSet<Uuid> = batch
+            .iter()
+            .filter_map(|arrived| Uuid::try_parse(arrived.message.cancels.as_deref()?).ok())
+            .collect();
+        let paid = cancels::load(connection, &named).await?;
         Ok(State {
             book: mypay_ledger::load(connection, &members, korean_day(at), lock).await?,
-            franchises: load_franchises(connection, &franchises, at).await?,
+            franchises: load_franchises(connection, &franchises, batch, at).await?,
             slips: Vec::new(),
+            paid,
+            named,
+            cancels: Vec::new(),
         })
     }
 
@@ -105,6 +125,9 @@ impl Handler for Payment {
         at: DateTime<Utc>,
     ) -> Verdict {
         let request = &arrived.message;
+        if let Some(payment_id) = &request.cancels {
+            return Verdict::Handled(cancel(state, arrived, payment_id, at));
+        }
         let franchise = Uuid::try_parse(&request.franchise_id)
             .ok()
             .and_then(|id| state.franchises.get(&id))
@@ -117,6 +140,9 @@ impl Handler for Payment {
             arrived.partition,
         ) {
             Decision::Completed(slip) | Decision::AwaitsBank(slip) => {
+                if state.named.contains(&arrived.id) {
+                    state.paid.insert(arrived.id, Paid::new(slip));
+                }
                 state.slips.push(NewSlip {
                     payment_id: arrived.id,
                     order_ref: request.order_ref.clone(),
@@ -126,6 +152,7 @@ impl Handler for Payment {
                 });
                 let kept = Kept {
                     commission: slip.commission,
+                    refunded: None,
                 };
                 Verdict::Handled(Outcome::success(at).with_result(serde_json::json!(kept)))
             }
@@ -140,6 +167,7 @@ impl Handler for Payment {
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
         insert(connection, &state.slips, at).await?;
+        cancels::insert(connection, &state.cancels, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
@@ -152,6 +180,8 @@ impl Handler for Payment {
         let Some(head) = ResultHead::of(&request.message_id, outcome) else {
             return Ok(Vec::new());
         };
+        let kept = bank_result::kept::<Kept>(outcome);
+        let refunded = kept.as_ref().and_then(|kept| kept.refunded);
         let record = PaymentResult {
             message_id: head.message_id,
             request_id: request.message_id.clone(),
@@ -163,9 +193,13 @@ impl Handler for Payment {
             franchise_id: request.franchise_id.clone(),
             // One that is too long was refused for it; its beginning tells which.
             order_ref: request.order_ref.chars().take(ORDER_REF_MAX).collect(),
-            amount: request.amount,
-            commission: bank_result::kept::<Kept>(outcome).map_or(0, |kept| kept.commission),
+            amount: refunded.unwrap_or(request.amount),
+            commission: kept.map_or(0, |kept| kept.commission),
             causation_id: Some(request.message_id.clone()),
+            cancels: request
+                .cancels
+                .as_ref()
+                .map(|id| id.chars().take(36).collect()),
         };
         let topic = Flow::Payment.result_topic();
         Ok(vec![bank_result::event(
@@ -178,14 +212,57 @@ impl Handler for Payment {
     }
 }
 
+/// Decides on a cancel.
+fn cancel(
+    state: &mut State,
+    arrived: &Arrived<PaymentRequest>,
+    payment_id: &str,
+    at: DateTime<Utc>,
+) -> Outcome {
+    let payment_id = Uuid::try_parse(payment_id).unwrap_or_default();
+    let paid = state.paid.get_mut(&payment_id);
+    let decided = cancel::decide(
+        &mut state.book,
+        arrived.id,
+        &arrived.message,
+        paid,
+        arrived.partition,
+    );
+    match decided {
+        Decision::Completed(link) | Decision::AwaitsBank(link) => {
+            let Some(paid) = state.paid.get(&payment_id) else {
+                return Outcome::rejected(Reason::UnknownPayment.code(), at);
+            };
+            state.cancels.push(cancels::NewCancel {
+                payment_id,
+                cancel_id: arrived.id,
+                reason: arrived.message.cancel_reason.clone().unwrap_or_default(),
+                partition: arrived.partition,
+                offset: arrived.offset,
+                slip: paid.slip,
+                link,
+            });
+            let kept = Kept {
+                commission: link.commission_back,
+                refunded: Some(link.amount),
+            };
+            Outcome::success(at).with_result(serde_json::json!(kept))
+        }
+        Decision::Rejected(reason) => Outcome::rejected(reason.code(), at),
+    }
+}
+
 async fn load_franchises(
     connection: &mut PgConnection,
     franchises: &BTreeSet<Uuid>,
+    batch: &[&Arrived<PaymentRequest>],
     at: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Franchise>, sqlx::Error> {
     let ids: Vec<Uuid> = franchises.iter().copied().collect();
     let rows = sqlx::query(
-        "SELECT m.member_id, m.status = 'OPEN', coalesce(r.bps, 0)
+        "SELECT m.member_id, m.status = 'OPEN', coalesce(r.bps, 0),
+                (SELECT next_offset FROM settlement.position
+                  WHERE franchise_id = '00000000-0000-0000-0000-000000000000' AND partition = $3)
            FROM unnest($1::uuid[]) AS f(id)
            JOIN membership.member m ON m.member_id = f.id AND m.kind = 'FRANCHISE'
            LEFT JOIN LATERAL (
@@ -195,8 +272,15 @@ async fn load_franchises(
     )
     .bind(ids)
     .bind(at)
+    .bind(batch.first().map(|arrived| arrived.partition))
     .fetch_all(connection)
     .await?;
+    let settled: Option<i64> = rows
+        .first()
+        .map(|row| row.try_get(3))
+        .transpose()?
+        .flatten();
+    refuse_settled_offsets(batch, settled)?;
     rows.iter()
         .map(|row| {
             let franchise = Franchise {
@@ -206,6 +290,34 @@ async fn load_franchises(
             Ok((row.try_get(0)?, franchise))
         })
         .collect()
+}
+
+/// A new message below a position that is settled can only be of a topic that
+/// was created anew: its offsets began again at 0, and what they bring would
+/// never be settled. Nothing is handled until somebody has looked; as with any
+/// outage, nothing is lost by waiting.
+fn refuse_settled_offsets(
+    batch: &[&Arrived<PaymentRequest>],
+    settled: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    let first = batch.iter().min_by_key(|arrived| arrived.offset);
+    match (first, settled) {
+        (Some(first), Some(settled)) if first.offset < settled => {
+            let (topic, partition) = (Flow::Payment.request_topic(), first.partition);
+            let offset = first.offset;
+            tracing::error!(
+                topic,
+                partition,
+                offset,
+                settled,
+                "a new payment below the offset up to which settlements have gone: the topic was created anew. Restore the topic with its offsets; see 'Positions of a settlement' in ARCHITECTURE.md"
+            );
+            Err(sqlx::Error::Io(std::io::Error::other(
+                "payments below a settled offset",
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn insert(

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
 use mypay_decide::settlement::{self, Found, Net};
 use mypay_decide::{Book, Limits, Reason};
+use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
@@ -44,6 +45,12 @@ pub enum Message {
     Reversal(FirmbankingReversal),
 }
 
+/// Whose outbox the commands of payouts lie in.
+///
+/// One for all processes: the rows are the runs', whoever made them, and runs
+/// are made one after the other anyway. One of the processes sends them on.
+pub const WRITER: &str = "settlement";
+
 /// The settlement consumer.
 pub struct Settlement {
     /// Writes its events.
@@ -57,10 +64,11 @@ pub struct Settlement {
 /// A franchise in a run.
 struct Part {
     found: Found,
+    cancels: i64,
     account: Option<Accounts>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 struct Accounts {
     from: BankAccount,
     to: BankAccount,
@@ -70,18 +78,32 @@ struct Accounts {
 /// Where a run ends, lane by lane: `(partition, next offset)`.
 type Cut = Vec<(i32, i64)>;
 
+/// What a run has before it decides.
+#[derive(Default)]
+struct Basis {
+    cut: Cut,
+    parts: Vec<Part>,
+    /// From where on it settles, by franchise (nil: all) and lane.
+    from: Vec<(Uuid, i32, i64)>,
+}
+
 struct Run {
     run_id: Uuid,
     cut_at: DateTime<Utc>,
     franchise_id: Option<Uuid>,
     cut: Cut,
+    from: Vec<(Uuid, i32, i64)>,
     payouts: Vec<Payout>,
     totals: Totals,
+    correlation_id: String,
+    requested_at: i64,
+    traceparent: Option<String>,
 }
 
 struct Payout {
     payout_id: Uuid,
     found: Found,
+    cancels: i64,
     net: Net,
     account: Option<Accounts>,
 }
@@ -97,7 +119,7 @@ struct Awaiting {
 /// What a batch loads and changes.
 pub struct State {
     book: Book,
-    parts: HashMap<Uuid, (Cut, Vec<Part>)>,
+    bases: HashMap<Uuid, Basis>,
     awaiting: HashMap<Uuid, Awaiting>,
     reversals: reversed::Reversals,
     runs: Vec<Run>,
@@ -110,24 +132,18 @@ struct Totals {
     franchises: i64,
     slips: i64,
     gross: i64,
+    #[serde(default)]
+    cancelled: i64,
     commission: i64,
     payouts: i64,
     net: i64,
 }
 
-/// What the events of a run say: kept in `queue_log`.
+/// What the result of a run says: kept in `queue_log`. Its payouts are not: there
+/// may be a hundred thousand, and the outbox has their commands.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     totals: Totals,
-    payouts: Vec<KeptPayout>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptPayout {
-    id: Uuid,
-    amount: i64,
-    #[serde(flatten)]
-    accounts: Accounts,
 }
 
 impl Handler for Settlement {
@@ -194,7 +210,7 @@ impl Handler for Settlement {
         let today = korean_day(at);
         let mut state = State {
             book: Book::new(today, []),
-            parts: HashMap::new(),
+            bases: HashMap::new(),
             awaiting: HashMap::new(),
             reversals: reversed::Reversals::default(),
             runs: Vec::new(),
@@ -208,9 +224,10 @@ impl Handler for Settlement {
                     if let Ok((cut_at, franchise_id)) = understood(request, at) {
                         let contracts = Contracts::load(connection, today).await?;
                         let cut = found::cut(&self.pool, cut_at).await?;
+                        let from = found::from(connection, franchise_id).await?;
                         let parts =
                             found::parts(connection, &cut, franchise_id, &contracts).await?;
-                        state.parts.insert(arrived.id, (cut, parts));
+                        state.bases.insert(arrived.id, Basis { cut, parts, from });
                     }
                 }
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),
@@ -226,7 +243,7 @@ impl Handler for Settlement {
 
     fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
         match &arrived.message {
-            Message::Request(request) => Verdict::Handled(run(state, arrived.id, request, at)),
+            Message::Request(request) => Verdict::Handled(run(state, arrived, request, at)),
             Message::Bank(result) => answered(state, result, at),
             Message::Reversal(reversal) => {
                 let State {
@@ -245,6 +262,13 @@ impl Handler for Settlement {
     ) -> Result<(), WriteError> {
         for run in &state.runs {
             write::run(connection, run, at).await?;
+            // Not events of the run: those go in one Kafka transaction with its
+            // offset, and are kept until then, however many there are. From the
+            // outbox they go some thousand at a time.
+            let commands = run
+                .commands(&self.encoders)
+                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            outbox::write(connection, WRITER, &commands, at).await?;
         }
         write::ended(connection, &state.ended, at).await?;
         state.reversals.write(connection, at).await?;
@@ -267,24 +291,9 @@ impl Handler for Settlement {
         let Some(head) = ResultHead::of(&request.message_id, outcome) else {
             return Ok(Vec::new());
         };
-        let kept = bank_result::kept::<Kept>(outcome);
-        let totals = kept.as_ref().map(|kept| kept.totals).unwrap_or_default();
-        let mut events = Vec::new();
-        for payout in kept.into_iter().flat_map(|kept| kept.payouts) {
-            let origin_id = payout.id.to_string();
-            let command = Command {
-                purpose: PURPOSE_SETTLEMENT,
-                id: id_of_command(PURPOSE_SETTLEMENT, payout.id),
-                origin_id: &origin_id,
-                correlation_id: &request.correlation_id,
-                from: payout.accounts.from,
-                to: payout.accounts.to,
-                to_holder_name: Some(payout.accounts.holder_name),
-                amount: payout.amount,
-                requested_at: request.requested_at,
-            };
-            events.push(command.event(&self.encoders, arrived.traceparent.as_ref())?);
-        }
+        let totals = bank_result::kept::<Kept>(outcome)
+            .map(|kept| kept.totals)
+            .unwrap_or_default();
         let record = SettlementResult {
             message_id: head.message_id,
             request_id: request.message_id.clone(),
@@ -299,16 +308,44 @@ impl Handler for Settlement {
             payouts: totals.payouts,
             net: totals.net,
             causation_id: Some(request.message_id.clone()),
+            cancelled: totals.cancelled,
         };
         let topic = Flow::Settlement.result_topic();
-        events.push(bank_result::event(
+        Ok(vec![bank_result::event(
             &self.encoders,
             topic,
             request.key(),
             arrived,
             &record,
-        )?);
-        Ok(events)
+        )?])
+    }
+}
+
+impl Run {
+    /// The commands to the banks, a payout each.
+    fn commands(&self, encoders: &Encoders) -> Result<Vec<Event>, EncodersError> {
+        let paid = self.payouts.iter().filter_map(|payout| {
+            let Net::Pay(amount) = payout.net else {
+                return None;
+            };
+            Some((payout.payout_id, amount, payout.account.clone()?))
+        });
+        paid.map(|(payout_id, amount, accounts)| {
+            let origin_id = payout_id.to_string();
+            let command = Command {
+                purpose: PURPOSE_SETTLEMENT,
+                id: id_of_command(PURPOSE_SETTLEMENT, payout_id),
+                origin_id: &origin_id,
+                correlation_id: &self.correlation_id,
+                from: accounts.from,
+                to: accounts.to,
+                to_holder_name: Some(accounts.holder_name),
+                amount,
+                requested_at: self.requested_at,
+            };
+            command.event(encoders, self.traceparent.as_ref())
+        })
+        .collect()
     }
 }
 
@@ -338,12 +375,18 @@ fn understood(
 }
 
 /// Decides on a run: what each franchise is paid, and what is carried.
-fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTime<Utc>) -> Outcome {
+fn run(
+    state: &mut State,
+    arrived: &Arrived<Message>,
+    request: &SettlementRequest,
+    at: DateTime<Utc>,
+) -> Outcome {
+    let run_id = arrived.id;
     let (cut_at, franchise_id) = match understood(request, at) {
         Ok(understood) => understood,
         Err(reason) => return Outcome::rejected(reason.code(), at),
     };
-    let (cut, parts) = state.parts.remove(&run_id).unwrap_or_default();
+    let Basis { cut, parts, from } = state.bases.remove(&run_id).unwrap_or_default();
     let mut totals = Totals::default();
     let mut payouts = Vec::with_capacity(parts.len());
     for part in parts {
@@ -352,6 +395,7 @@ fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTim
         totals.franchises += 1;
         totals.slips += part.found.slips;
         totals.gross += part.found.gross;
+        totals.cancelled += part.found.cancelled;
         totals.commission += part.found.commission;
         if let Net::Pay(amount) = net {
             totals.payouts += 1;
@@ -360,31 +404,23 @@ fn run(state: &mut State, run_id: Uuid, request: &SettlementRequest, at: DateTim
         payouts.push(Payout {
             payout_id,
             found: part.found,
+            cancels: part.cancels,
             net,
             account: part.account,
         });
     }
-    let kept = Kept {
-        totals,
-        payouts: payouts
-            .iter()
-            .filter_map(|payout| match (payout.net, &payout.account) {
-                (Net::Pay(amount), Some(accounts)) => Some(KeptPayout {
-                    id: payout.payout_id,
-                    amount,
-                    accounts: accounts.clone(),
-                }),
-                _ => None,
-            })
-            .collect(),
-    };
+    let kept = Kept { totals };
     state.runs.push(Run {
         run_id,
         cut_at,
         franchise_id,
         cut,
+        from,
         payouts,
         totals,
+        correlation_id: request.correlation_id.clone(),
+        requested_at: request.requested_at,
+        traceparent: arrived.traceparent.clone(),
     });
     Outcome::success(at).with_result(serde_json::json!(kept))
 }

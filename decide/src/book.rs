@@ -52,6 +52,8 @@ pub enum EntryKind {
     Transfer = 9,
     /// What a corporate account held when it was opened.
     Opening = 10,
+    /// A payment cancelled, in whole or in part.
+    PaymentCancel = 11,
     /// A bank had done it, and has undone it.
     Reversal = 20,
 }

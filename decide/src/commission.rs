@@ -12,7 +12,12 @@ pub fn of(gross: i64, bps: i32) -> i64 {
 /// A commission split into what is supplied and its VAT of 10 %.
 ///
 /// The supply is the commission over 1.1, rounded to the nearest won, and the
-/// VAT is the rest: so the two always add up (2,250 = 2,045 + 205).
+/// VAT is the rest: so the two always add up (2,250 = 2,045 + 205). Elevenths
+/// have no half, so there is no tie to break.
+///
+/// A statement splits each slip's commission, and of a cancel the difference of
+/// the splits before and after it: so the lines of a payment add up to the split
+/// of the commission that remains, to the won, however it was cancelled.
 pub fn split_vat(commission: i64) -> (i64, i64) {
     let tenths = i128::from(commission) * 10;
     let supply = (2 * tenths + 11).div_euclid(22);

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod book;
+pub mod cancel;
 pub mod commission;
 pub mod firmbanking;
 pub mod limits;

@@ -39,6 +39,14 @@ pub enum Reason {
     NotOurAccount,
     /// A purpose kept for our own flows, without a request of theirs behind it.
     UnknownOrigin,
+    /// There is no such payment.
+    UnknownPayment,
+    /// The payment is another member's or another franchise's.
+    ForeignPayment,
+    /// Nothing of the payment is left to refund.
+    AlreadyCancelled,
+    /// The refund is more than what is left of the payment.
+    CancelExceedsPayment,
     /// The cut lies in the future.
     CutInTheFuture,
     /// The bank refused the command.
@@ -69,6 +77,10 @@ impl Reason {
             Reason::NoContract => "no_contract",
             Reason::NotOurAccount => "not_our_account",
             Reason::UnknownOrigin => "unknown_origin",
+            Reason::UnknownPayment => "unknown_payment",
+            Reason::ForeignPayment => "foreign_payment",
+            Reason::AlreadyCancelled => "already_cancelled",
+            Reason::CancelExceedsPayment => "cancel_exceeds_payment",
             Reason::CutInTheFuture => "cut_in_the_future",
             Reason::RefusedByBank => "refused_by_bank",
             Reason::HolderMismatch => "holder_mismatch",

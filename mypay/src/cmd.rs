@@ -11,6 +11,7 @@ pub(crate) mod produce;
 pub(crate) mod replay;
 pub(crate) mod schemas;
 pub(crate) mod serve;
+pub(crate) mod settle;
 pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod telemetry;

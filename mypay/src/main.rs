@@ -31,11 +31,13 @@ enum Command {
     /// Run the dummy bank; list and decide what no bank can settle.
     Bank(cmd::bank::Args),
     /// Consume the requests of flows, and work at the banks.
-    Consume(cmd::consume::Args),
+    Consume(Box<cmd::consume::Args>),
     /// Serve the HTTP API.
     Serve(cmd::serve::Args),
     /// Put requests from a file through the durable acceptance.
     Produce(cmd::produce::Args),
+    /// Settle franchises up to a cut.
+    Settle(cmd::settle::Args),
     /// Compare topics, queue_log, ledger, results and the banks' statements.
     Audit(cmd::audit::Args),
     /// Close a business date: our commands and cash against the banks' own totals.
@@ -64,6 +66,7 @@ fn main() -> std::process::ExitCode {
             Command::Consume(args) => args.run(cli.json).await,
             Command::Serve(args) => args.run(cli.json).await,
             Command::Produce(args) => args.run(cli.json).await,
+            Command::Settle(args) => args.run(cli.json).await,
             Command::Audit(args) => args.run(cli.json).await,
             Command::Close(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,

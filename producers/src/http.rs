@@ -4,21 +4,27 @@ mod app;
 mod bank_accounts;
 mod bank_cases;
 mod brokers;
+mod cancellations;
+mod commissions;
 mod contracts;
 mod docs;
 mod extract;
 mod firmbankings;
 mod franchises;
 mod health;
+mod holds;
 mod members;
 mod money;
 mod page;
 mod payments;
+mod payouts;
 mod problem;
 mod recharges;
 mod remittances;
 mod requests;
 mod settlements;
+mod slips;
+mod statements;
 mod submit;
 mod watch;
 
@@ -77,8 +83,17 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recharges::create))
         .routes(routes!(remittances::create))
         .routes(routes!(payments::create))
-        .routes(routes!(settlements::create))
+        .routes(routes!(cancellations::create))
+        .routes(routes!(cancellations::payment))
+        .routes(routes!(settlements::create, settlements::list))
         .routes(routes!(settlements::find))
+        .routes(routes!(statements::statement))
+        .routes(routes!(payouts::of_franchise))
+        .routes(routes!(payouts::retry))
+        .routes(routes!(commissions::modify, commissions::list))
+        .routes(routes!(holds::place, holds::list))
+        .routes(routes!(holds::release))
+        .routes(routes!(slips::of_member))
         .routes(routes!(firmbankings::create))
         .routes(routes!(requests::find))
         .routes(routes!(franchises::slips))

@@ -14,6 +14,7 @@
 //! | `producer.rs` | all that accepting needs: a slot, the schema ids, the relay |
 //! | `adopt.rs` | the outbox of an edge that is gone |
 //! | `edge.rs`, `http/` | the same over HTTP, and the queries; one file a resource |
+//! | `schedule.rs` | settlement runs by the clock |
 //! | `metrics.rs` | what is counted |
 
 pub mod accept;
@@ -28,6 +29,7 @@ pub mod producer;
 pub mod recharge;
 pub mod remittance;
 pub mod request;
+pub mod schedule;
 pub mod settlement;
 
 pub use accept::{Acceptance, Answer, Envelope, Submission};

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use mypay_decide::Reason;
-use mypay_schemas::Flow;
 use mypay_schemas::settlement::SettlementRequest;
+use mypay_schemas::{Flow, identity};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::request::{Body, Head, Refusal, uuid};
 
@@ -45,6 +46,35 @@ impl Body for SettlementBody {
             requested_at: head.requested_at,
             causation_id: None,
         })
+    }
+}
+
+/// Settle one franchise now: what it is owed from refused or held payouts, and
+/// what has come since.
+///
+/// The cut is the instant that the request's id carries, so that a second try is
+/// the same request.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Retry {
+    /// The franchise.
+    pub franchise_id: Uuid,
+}
+
+impl Body for Retry {
+    const FLOW: Flow = Flow::Settlement;
+    type Request = SettlementRequest;
+
+    fn into_request(self, head: Head) -> Result<SettlementRequest, Refusal> {
+        let cut_at = identity::parse(&head.message_id)
+            .ok()
+            .map(identity::time_of)
+            .and_then(DateTime::from_timestamp_millis)
+            .ok_or_else(|| Refusal::of_id(Reason::IdWithoutTime.code(), "the id has no time"))?;
+        SettlementBody {
+            cut_at,
+            franchise_id: Some(self.franchise_id.to_string()),
+        }
+        .into_request(head)
     }
 }
 

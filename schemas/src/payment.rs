@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Canonical, Request, ResultStatus, common_fields};
 
-/// Pay a franchise with my money.
+/// Pay a franchise with my money, or cancel such a payment in whole or in part.
+///
+/// A cancel has its payment's member, and so its key: it is never handled before
+/// the payment, and lies in the same lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequest {
     /// UUID version 7.
@@ -19,11 +22,20 @@ pub struct PaymentRequest {
     pub franchise_id: String,
     /// The franchise's own order number.
     pub order_ref: String,
-    /// Whole won.
+    /// Whole won: what is paid, or refunded (0 where `cancels_rest`).
     pub amount: i64,
     /// UUID of the message that caused this one.
     #[serde(default)]
     pub causation_id: Option<String>,
+    /// UUID of the payment that this cancels; `None` for a payment.
+    #[serde(default)]
+    pub cancels: Option<String>,
+    /// Why it is cancelled.
+    #[serde(default)]
+    pub cancel_reason: Option<String>,
+    /// Whether a cancel refunds all that is left.
+    #[serde(default)]
+    pub cancels_rest: bool,
 }
 
 impl Request for PaymentRequest {
@@ -40,6 +52,13 @@ impl Request for PaymentRequest {
         content.text(&self.franchise_id);
         content.text(&self.order_ref);
         content.number(self.amount);
+        // A payment's hash is what it was before there were cancels: rows of
+        // queue_log outlive releases.
+        if let Some(payment_id) = &self.cancels {
+            content.text(payment_id);
+            content.text(self.cancel_reason.as_deref().unwrap_or(""));
+            content.number(self.cancels_rest.into());
+        }
     }
 }
 
@@ -65,11 +84,14 @@ pub struct PaymentResult {
     pub franchise_id: String,
     /// Copied from the request.
     pub order_ref: String,
-    /// Gross, whole won.
+    /// Whole won: paid, or refunded.
     pub amount: i64,
-    /// Commission of the slip, whole won.
+    /// Commission of the slip, or what of it a cancel gave back; whole won.
     pub commission: i64,
     /// What brought the outcome about.
     #[serde(default)]
     pub causation_id: Option<String>,
+    /// UUID of the payment that was cancelled; `None` for a payment.
+    #[serde(default)]
+    pub cancels: Option<String>,
 }

@@ -70,4 +70,7 @@ pub struct SettlementResult {
     /// What brought the outcome about.
     #[serde(default)]
     pub causation_id: Option<String>,
+    /// Sum of the cancels in the run, whole won.
+    #[serde(default)]
+    pub cancelled: i64,
 }

@@ -78,6 +78,23 @@ pub fn payment(member: Uuid, franchise: Uuid, order_ref: &str, amount: i64) -> P
         order_ref: order_ref.to_owned(),
         amount,
         causation_id: None,
+        cancels: None,
+        cancel_reason: None,
+        cancels_rest: false,
+    }
+}
+
+/// A cancel of a payment, under a new id; of all that is left where the amount is 0.
+pub fn cancel(paid: &PaymentRequest, amount: i64) -> PaymentRequest {
+    let message_id = Uuid::now_v7().to_string();
+    PaymentRequest {
+        correlation_id: message_id.clone(),
+        message_id,
+        amount,
+        cancels: Some(paid.message_id.clone()),
+        cancel_reason: Some("out of stock".to_owned()),
+        cancels_rest: amount == 0,
+        ..paid.clone()
     }
 }
 

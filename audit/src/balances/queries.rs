@@ -106,6 +106,16 @@ pub(super) const QUERIES: &[Query] = &[
                      WHERE s.\"offset\" >= greatest(coalesce(everyone.next_offset, 0),
                                                   coalesce(own.next_offset, 0))
                      UNION ALL
+                    SELECT c.franchise_id, -c.amount, 0
+                      FROM payment.cancel c
+                      LEFT JOIN settlement.position everyone
+                             ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
+                            AND everyone.partition = c.partition
+                      LEFT JOIN settlement.position own
+                             ON own.franchise_id = c.franchise_id AND own.partition = c.partition
+                     WHERE c.\"offset\" >= greatest(coalesce(everyone.next_offset, 0),
+                                                 coalesce(own.next_offset, 0))
+                     UNION ALL
                     SELECT franchise_id, amount, 0 FROM settlement.owed
                      UNION ALL
                     SELECT owner, 0, balance FROM money.account WHERE kind = 3) AS sides
@@ -114,15 +124,17 @@ pub(super) const QUERIES: &[Query] = &[
     // Settled is what lies below the positions: each slip in one run, no slip in two.
     Query {
         name: "settled_slips_equal_payouts",
-        what: "each franchise's slips below the settled positions, and the gross and commission of its parts of all runs",
+        what: "each franchise's slips and cancels below the settled positions, and the gross, cancels and commission of its parts of all runs",
         look_at: "SELECT * FROM settlement.payout WHERE franchise_id = '<id>'",
-        compared: "SELECT count(*) FROM payment.slip",
+        compared: "SELECT (SELECT count(*) FROM payment.slip) + (SELECT count(*) FROM payment.cancel)",
         differs: "
-            SELECT franchise_id AS id, 'slips / gross / commission'::text AS place,
-                   sum(slips) || ' / ' || sum(gross) || ' / ' || sum(commission) AS expected,
-                   sum(paid_slips) || ' / ' || sum(paid_gross) || ' / ' || sum(paid_commission) AS found
-              FROM (SELECT s.franchise_id, 1 AS slips, s.gross, s.commission,
-                           0 AS paid_slips, 0 AS paid_gross, 0 AS paid_commission
+            SELECT franchise_id AS id, 'slips / gross / cancelled / commission'::text AS place,
+                   sum(slips) || ' / ' || sum(gross) || ' / ' || sum(cancelled) || ' / '
+                       || sum(commission) AS expected,
+                   sum(paid_slips) || ' / ' || sum(paid_gross) || ' / ' || sum(paid_cancelled) || ' / '
+                       || sum(paid_commission) AS found
+              FROM (SELECT s.franchise_id, 1 AS slips, s.gross, 0 AS cancelled, s.commission,
+                           0 AS paid_slips, 0 AS paid_gross, 0 AS paid_cancelled, 0 AS paid_commission
                       FROM payment.slip s
                       LEFT JOIN settlement.position everyone
                              ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
@@ -132,10 +144,119 @@ pub(super) const QUERIES: &[Query] = &[
                      WHERE s.\"offset\" < greatest(coalesce(everyone.next_offset, 0),
                                                  coalesce(own.next_offset, 0))
                      UNION ALL
-                    SELECT franchise_id, 0, 0, 0, slips, gross, commission FROM settlement.payout) AS sides
+                    SELECT c.franchise_id, 0, 0, c.amount, -c.commission_back, 0, 0, 0, 0
+                      FROM payment.cancel c
+                      LEFT JOIN settlement.position everyone
+                             ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
+                            AND everyone.partition = c.partition
+                      LEFT JOIN settlement.position own
+                             ON own.franchise_id = c.franchise_id AND own.partition = c.partition
+                     WHERE c.\"offset\" < greatest(coalesce(everyone.next_offset, 0),
+                                                 coalesce(own.next_offset, 0))
+                     UNION ALL
+                    SELECT franchise_id, 0, 0, 0, 0, slips, gross, cancelled, commission
+                      FROM settlement.payout) AS sides
              GROUP BY franchise_id
-            HAVING (sum(slips), sum(gross), sum(commission))
-                   <> (sum(paid_slips), sum(paid_gross), sum(paid_commission))",
+            HAVING (sum(slips), sum(gross), sum(cancelled), sum(commission))
+                   <> (sum(paid_slips), sum(paid_gross), sum(paid_cancelled), sum(paid_commission))",
+    },
+    // The lines of a statement are the slips and cancels in the run's lanes: each
+    // part of a run must be the sum of its own.
+    Query {
+        name: "statements_add_up_to_payouts",
+        what: "the lines of each franchise's statement of each run, and its gross, cancels, commission and net",
+        look_at: "GET /settlements/<run>/franchises/<id>/statement",
+        compared: "SELECT count(*) FROM settlement.payout",
+        differs: "
+            WITH lanes AS (
+                SELECT l.run_id, l.partition, l.from_offset, l.to_offset, r.franchise_id AS only_one
+                  FROM settlement.run_lane l
+                  JOIN settlement.run r ON r.run_id = l.run_id
+                 WHERE l.franchise_id = '00000000-0000-0000-0000-000000000000'
+            ), lines AS (
+                SELECT l.run_id, s.franchise_id, s.partition, s.\"offset\", s.gross, 0 AS cancelled,
+                       s.commission
+                  FROM lanes l
+                  JOIN payment.slip s ON s.partition = l.partition
+                   AND s.\"offset\" >= l.from_offset AND s.\"offset\" < l.to_offset
+                   AND s.franchise_id = coalesce(l.only_one, s.franchise_id)
+                 UNION ALL
+                SELECT l.run_id, c.franchise_id, c.partition, c.\"offset\", 0, c.amount,
+                       -c.commission_back
+                  FROM lanes l
+                  JOIN payment.cancel c ON c.partition = l.partition
+                   AND c.\"offset\" >= l.from_offset AND c.\"offset\" < l.to_offset
+                   AND c.franchise_id = coalesce(l.only_one, c.franchise_id)
+            ), sums AS (
+                SELECT n.run_id, n.franchise_id, sum(n.gross) AS gross, sum(n.cancelled) AS cancelled,
+                       sum(n.commission) AS commission
+                  FROM lines n
+                  LEFT JOIN settlement.run_lane own
+                         ON own.run_id = n.run_id AND own.franchise_id = n.franchise_id
+                        AND own.partition = n.partition
+                 WHERE n.\"offset\" >= coalesce(own.from_offset, 0)
+                 GROUP BY n.run_id, n.franchise_id
+            )
+            SELECT coalesce(p.franchise_id, s.franchise_id) AS id,
+                   'run ' || coalesce(p.run_id, s.run_id) AS place,
+                   coalesce(s.gross, 0) || ' / ' || coalesce(s.cancelled, 0) || ' / '
+                       || coalesce(s.commission, 0) AS expected,
+                   p.gross || ' / ' || p.cancelled || ' / ' || p.commission AS found
+              FROM settlement.payout p
+              FULL JOIN sums s ON s.run_id = p.run_id AND s.franchise_id = p.franchise_id
+             -- Runs of before lanes were kept have no statements.
+             WHERE EXISTS (SELECT FROM settlement.run_lane l
+                            WHERE l.run_id = coalesce(p.run_id, s.run_id))
+               AND ((p.gross, p.cancelled, p.commission)
+                   IS DISTINCT FROM (coalesce(s.gross, 0), coalesce(s.cancelled, 0),
+                                     coalesce(s.commission, 0))
+                OR p.net IS DISTINCT FROM p.gross - p.cancelled - p.commission + p.owed)",
+    },
+    // By the rate of the slip, over what is left of it.
+    Query {
+        name: "cancels_are_chains",
+        what: "each cancel, the one before it in its payment's chain, and the commission on what is left",
+        look_at: "SELECT * FROM payment.cancel WHERE cancel_id = '<id>'",
+        compared: "SELECT count(*) FROM payment.cancel",
+        differs: "
+            SELECT cancel_id AS id, 'payment ' || payment_id AS place,
+                   place || ' / ' || total || ' / ' || trunc(numeric_rest) || ' / '
+                       || before - trunc(numeric_rest) AS expected,
+                   seq || ' / ' || refunded || ' / ' || commission_after || ' / '
+                       || commission_back AS found
+              FROM (SELECT c.*, s.member_id AS payer, s.franchise_id AS payee, s.gross AS paid,
+                           row_number() OVER chain AS place, sum(c.amount) OVER chain AS total,
+                           (s.gross - c.refunded)::numeric * s.commission_bps / 10000 AS numeric_rest,
+                           coalesce(lag(c.commission_after) OVER chain, s.commission) AS before
+                      FROM payment.cancel c
+                      LEFT JOIN payment.slip s ON s.payment_id = c.payment_id
+                    WINDOW chain AS (PARTITION BY c.payment_id ORDER BY c.seq)) AS links
+             WHERE (seq, refunded, commission_after::numeric, commission_back::numeric)
+                   IS DISTINCT FROM (place, total, trunc(numeric_rest), before - trunc(numeric_rest))
+                OR (member_id, franchise_id, gross) IS DISTINCT FROM (payer, payee, paid)
+                OR refunded > gross",
+    },
+    Query {
+        name: "slips_have_the_rate_of_their_instant",
+        what: "each slip's rate, and the rate of its franchise that was in force at its instant; its commission",
+        look_at: "GET /franchises/<id>/commission-rates",
+        compared: "SELECT count(*) FROM payment.slip",
+        differs: "
+            WITH rates AS (
+                SELECT franchise_id, bps, in_force_from,
+                       coalesce(lead(in_force_from) OVER (PARTITION BY franchise_id
+                                                          ORDER BY in_force_from), 'infinity') AS until
+                  FROM payment.commission_rate
+            )
+            SELECT s.payment_id AS id, 'slip'::text AS place,
+                   coalesce(r.bps, 0) || ' / ' || trunc(s.gross::numeric * s.commission_bps / 10000)
+                       AS expected,
+                   s.commission_bps || ' / ' || s.commission AS found
+              FROM payment.slip s
+              LEFT JOIN rates r ON r.franchise_id = s.franchise_id
+                   AND s.paid_at >= r.in_force_from AND s.paid_at < r.until
+             WHERE s.commission_bps <> coalesce(r.bps, 0)
+                OR s.commission <> trunc(s.gross::numeric * s.commission_bps / 10000)",
     },
     Query {
         name: "runs_equal_their_payouts",
@@ -143,17 +264,17 @@ pub(super) const QUERIES: &[Query] = &[
         look_at: "SELECT * FROM settlement.payout WHERE run_id = '<id>'",
         compared: "SELECT count(*) FROM settlement.run",
         differs: "
-            SELECT r.run_id AS id, 'slips / gross / commission / net'::text AS place,
+            SELECT r.run_id AS id, 'slips / gross / cancelled / commission / net'::text AS place,
                    coalesce(p.slips, 0) || ' / ' || coalesce(p.gross, 0) || ' / '
-                       || coalesce(p.commission, 0) || ' / ' || coalesce(p.net, 0) AS expected,
-                   r.slips || ' / ' || r.gross || ' / ' || r.commission || ' / ' || r.net AS found
+                       || coalesce(p.cancelled, 0) || ' / ' || coalesce(p.commission, 0) || ' / ' || coalesce(p.net, 0) AS expected,
+                   r.slips || ' / ' || r.gross || ' / ' || r.cancelled || ' / ' || r.commission || ' / ' || r.net AS found
               FROM settlement.run r
               LEFT JOIN (SELECT run_id, sum(slips) AS slips, sum(gross) AS gross,
-                                sum(commission) AS commission,
+                                sum(cancelled) AS cancelled, sum(commission) AS commission,
                                 sum(net) FILTER (WHERE state <> 'CARRIED') AS net
                            FROM settlement.payout GROUP BY run_id) AS p ON p.run_id = r.run_id
-             WHERE (r.slips, r.gross, r.commission, r.net)
-                   <> (coalesce(p.slips, 0), coalesce(p.gross, 0), coalesce(p.commission, 0),
-                       coalesce(p.net, 0))",
+             WHERE (r.slips, r.gross, r.cancelled, r.commission, r.net)
+                   <> (coalesce(p.slips, 0), coalesce(p.gross, 0), coalesce(p.cancelled, 0),
+                       coalesce(p.commission, 0), coalesce(p.net, 0))",
     },
 ];

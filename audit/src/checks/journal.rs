@@ -92,7 +92,7 @@ fn has_cause(data: &Data, posting: &Posting, answers: &[u128], commands: &[u128]
         of_request(Flow::Recharge)
     } else if is(EntryKind::Remittance) || is(EntryKind::RemittanceOut) {
         of_request(Flow::Remittance)
-    } else if is(EntryKind::Payment) {
+    } else if is(EntryKind::Payment) || is(EntryKind::PaymentCancel) {
         of_request(Flow::Payment)
     } else if is(EntryKind::TransitConfirmed) || is(EntryKind::TransitRefused) {
         answers.binary_search(&entry).is_ok()
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_nothing_brought_about_is_found_whatever_its_kind() {
-        for kind in (1..=11).chain([EntryKind::Reversal as i16]) {
+        for kind in (1..=12).chain([EntryKind::Reversal as i16]) {
             let stray = |data: &mut Data| {
                 let entry = sample::REMITTED + 0xffff;
                 data.ledger.postings.push(Posting {

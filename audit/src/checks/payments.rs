@@ -1,21 +1,22 @@
-//! Each payment moved its money once and left one slip; a rejected one neither.
+//! Each payment moved its money once and left one slip, each cancel moved it back
+//! once and left one link of a chain; a rejected one neither.
 
 use mypay_decide::{AccountKind, EntryKind};
 use mypay_schemas::Flow;
 
 use super::entry::{Line, difference};
 use crate::data::Data;
-use crate::flows::Slip;
+use crate::flows::{Cancel, Slip};
 use crate::ledger::{Posting, Side, of_kinds};
 use crate::report::Check;
-use crate::rows::{Message, Status, shown};
+use crate::rows::{Kind, Message, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Compares payment requests with the journal and the slips.
 pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "payments_moved_once",
-        "each payment request on the topic, its postings, its slip, and the commission that its result tells",
+        "each payment request on the topic, its postings, its slip or cancel, and the commission that its result tells",
         "GET /requests/<id>; SELECT * FROM payment.slip WHERE payment_id = '<id>'",
     );
     let of = data.flow(Flow::Payment);
@@ -23,6 +24,7 @@ pub(super) fn check(data: &Data) -> Check {
     let mut results = Cursor::new(&of.results);
     let mut postings = Cursor::new(&data.ledger.postings);
     let mut slips = Cursor::new(&data.tables.slips);
+    let mut cancels = Cursor::new(&data.tables.cancels);
     for row in &of.rows {
         let occurrences = messages.of(row.id);
         let Some(message) = occurrences
@@ -33,12 +35,19 @@ pub(super) fn check(data: &Data) -> Check {
         };
         check.compare();
         let paid = row.status == Status::Done && row.success;
-        let postings = of_kinds(postings.of(row.id), &[EntryKind::Payment]);
+        let postings = postings.of(row.id);
         let slip = slips.of(row.id).first();
-        let problem = movement(data, message, postings, paid).or_else(|| {
-            let told = results.of(row.id).first().map(|result| result.extra);
-            slip_problem(message, slip, paid, told)
-        });
+        let cancel = cancels.of(row.id).first();
+        let told = results.of(row.id).first().map(|result| result.extra);
+        let problem = if message.kind == Kind::Cancel {
+            let postings = of_kinds(postings, &[EntryKind::PaymentCancel]);
+            moved_back(data, postings, cancel.filter(|_| paid))
+                .or_else(|| cancel_problem(message, cancel, paid, told))
+        } else {
+            let postings = of_kinds(postings, &[EntryKind::Payment]);
+            movement(data, message, postings, paid)
+                .or_else(|| slip_problem(message, slip, paid, told))
+        };
         if let Some(problem) = problem {
             check.offend_with(|| (shown(row.id), message.place.shown(Flow::Payment), problem));
         }
@@ -83,20 +92,56 @@ fn slip_problem(
     Some(problem.to_string())
 }
 
-/// Slips of no payment; those whose row was purged are not judged.
+fn moved_back(data: &Data, postings: &[Posting], cancel: Option<&Cancel>) -> Option<String> {
+    let line = cancel.map(|cancel| Line {
+        kind: EntryKind::PaymentCancel,
+        debit: Side::Ours(AccountKind::FranchisePayable, cancel.franchise),
+        credit: Side::Member(cancel.member),
+        amount: cancel.amount,
+    });
+    difference(&data.ledger, postings, line.as_slice())
+}
+
+fn cancel_problem(
+    message: &Message,
+    cancel: Option<&Cancel>,
+    granted: bool,
+    told: Option<i64>,
+) -> Option<String> {
+    let problem = match cancel {
+        None if granted => "it was granted, yet no payment is cancelled",
+        Some(_) if !granted => "a payment is cancelled, though the cancel was not granted",
+        // An amount of 0 asks for all that is left.
+        Some(cancel) if message.amount != 0 && cancel.amount != message.amount => {
+            "another amount was refunded than was asked for"
+        }
+        Some(cancel) if (cancel.member, cancel.franchise) != (message.payer, message.payee) => {
+            "the payment is of another member or franchise"
+        }
+        Some(cancel) if told.is_some_and(|told| told != cancel.commission_back) => {
+            "the result tells another commission than was given back"
+        }
+        _ => return None,
+    };
+    Some(problem.to_string())
+}
+
+/// Slips and cancels of no request; those whose row was purged are not judged.
 fn stray_slips(data: &Data, check: &mut Check) {
     let rows = &data.flow(Flow::Payment).rows;
-    for slip in &data.tables.slips {
-        let purged =
-            mypay_schemas::identity::time_of(uuid::Uuid::from_u128(slip.id)) < data.horizon;
-        if !purged && find(rows, slip.id).is_empty() {
-            check.offend_with(|| {
-                (
-                    shown(slip.id),
-                    String::new(),
-                    "a slip of no payment".to_string(),
-                )
-            });
+    let tables = &data.tables;
+    let slips = tables
+        .slips
+        .iter()
+        .map(|slip| (slip.id, "a slip of no payment"));
+    let cancels = tables
+        .cancels
+        .iter()
+        .map(|cancel| (cancel.id, "a payment is cancelled by no request"));
+    for (id, problem) in slips.chain(cancels) {
+        let purged = mypay_schemas::identity::time_of(uuid::Uuid::from_u128(id)) < data.horizon;
+        if !purged && find(rows, id).is_empty() {
+            check.offend_with(|| (shown(id), String::new(), problem.to_string()));
         }
     }
 }

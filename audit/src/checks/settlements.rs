@@ -49,8 +49,8 @@ fn payable(payout: &Payout) -> Side {
 }
 
 fn run(data: &Data, payout: &Payout) -> Option<String> {
-    if payout.net != payout.gross - payout.commission + payout.owed {
-        return Some("gross - commission + owed is not the net".to_string());
+    if payout.net != payout.gross - payout.cancelled - payout.commission + payout.owed {
+        return Some("gross - cancels - commission + owed is not the net".to_string());
     }
     if payout.stage != Stage::Carried && payout.net <= 0 {
         return Some(format!("a payout of {} won", payout.net));
@@ -64,13 +64,19 @@ fn run(data: &Data, payout: &Payout) -> Option<String> {
 fn made(payout: &Payout) -> Vec<Line> {
     let (kind, debit) = (EntryKind::Settlement, payable(payout));
     let mut lines = Vec::with_capacity(2);
-    if payout.commission > 0 {
-        let credit = Side::Ours(AccountKind::Commission, 0);
+    if payout.commission != 0 {
+        // Below zero where cancels gave back what earlier runs took.
+        let income = Side::Ours(AccountKind::Commission, 0);
+        let (debit, credit) = if payout.commission > 0 {
+            (debit, income)
+        } else {
+            (income, debit)
+        };
         lines.push(Line {
             kind,
             debit,
             credit,
-            amount: payout.commission,
+            amount: payout.commission.abs(),
         });
     }
     if payout.stage != Stage::Carried {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
-use super::{Awaited, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables};
+use super::{Awaited, Cancel, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables};
 use crate::copy;
 use crate::error::AuditError;
 use crate::interned::{Code, Interned};
@@ -23,6 +23,7 @@ pub(crate) async fn load(
         recharges: awaited(connection, texts, RECHARGES).await?,
         remittances: awaited(connection, texts, REMITTANCES).await?,
         slips: slips(connection).await?,
+        cancels: cancels(connection).await?,
         payouts: payouts(connection, texts).await?,
         commands: commands(connection, texts).await?,
         reversals: reversals(connection).await?,
@@ -32,6 +33,7 @@ pub(crate) async fn load(
     sorted::sort(&mut tables.recharges);
     sorted::sort(&mut tables.remittances);
     sorted::sort(&mut tables.slips);
+    sorted::sort(&mut tables.cancels);
     sorted::sort(&mut tables.payouts);
     sorted::sort(&mut tables.commands);
     sorted::sort(&mut tables.reversals);
@@ -78,12 +80,30 @@ async fn slips(connection: &mut PgConnection) -> Result<Vec<Slip>, AuditError> {
     Ok(rows)
 }
 
+async fn cancels(connection: &mut PgConnection) -> Result<Vec<Cancel>, AuditError> {
+    const QUERY: &str = "SELECT cancel_id, member_id, franchise_id, amount, commission_back \
+                         FROM payment.cancel";
+    let mut rows = Vec::new();
+    copy::rows(connection, QUERY, |fields| {
+        rows.push(Cancel {
+            id: fields.id()?,
+            member: fields.id()?,
+            franchise: fields.id()?,
+            amount: fields.i64()?,
+            commission_back: fields.i64()?,
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
 async fn payouts(
     connection: &mut PgConnection,
     texts: &Interned,
 ) -> Result<Vec<Payout>, AuditError> {
-    const QUERY: &str = "SELECT payout_id, run_id, franchise_id, gross, commission, owed, net, \
-                         from_bank, firmbanking_id, state FROM settlement.payout";
+    const QUERY: &str = "SELECT payout_id, run_id, franchise_id, gross, cancelled, commission, \
+                         owed, net, from_bank, firmbanking_id, state FROM settlement.payout";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         rows.push(Payout {
@@ -91,6 +111,7 @@ async fn payouts(
             run: fields.id()?,
             franchise: fields.id()?,
             gross: fields.i64()?,
+            cancelled: fields.i64()?,
             commission: fields.i64()?,
             owed: fields.i64()?,
             net: fields.i64()?,

@@ -43,7 +43,10 @@ pub(super) fn read(
             (
                 uuid(&request.member_id),
                 uuid(&request.franchise_id),
-                Kind::Plain,
+                match request.cancels {
+                    Some(_) => Kind::Cancel,
+                    None => Kind::Plain,
+                },
             )
         }),
         Flow::Settlement => {

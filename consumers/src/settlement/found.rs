@@ -49,7 +49,7 @@ pub(super) async fn cut(pool: &PgPool, cut_at: DateTime<Utc>) -> Result<Cut, sql
     Ok(cut)
 }
 
-/// The first offset of a lane whose slip was made after an instant.
+/// The first offset of a lane whose slip or cancel was made after an instant.
 async fn first_after(
     pool: &PgPool,
     partition: i32,
@@ -59,23 +59,58 @@ async fn first_after(
     // are few. Instants rise with the offsets, so the first that is not after
     // the cut ends the search.
     let row = sqlx::query(
-        r#"WITH RECURSIVE back AS (
+        r#"WITH RECURSIVE slips AS (
                (SELECT "offset", paid_at FROM payment.slip
                  WHERE partition = $1 ORDER BY "offset" DESC LIMIT 1)
                UNION ALL
-               SELECT s."offset", s.paid_at FROM back b, LATERAL (
+               SELECT s."offset", s.paid_at FROM slips b, LATERAL (
                    SELECT "offset", paid_at FROM payment.slip
                     WHERE partition = $1 AND "offset" < b."offset"
                     ORDER BY "offset" DESC LIMIT 1) s
                 WHERE b.paid_at > $2
+           ), cancels AS (
+               (SELECT "offset", cancelled_at FROM payment.cancel
+                 WHERE partition = $1 ORDER BY "offset" DESC LIMIT 1)
+               UNION ALL
+               SELECT c."offset", c.cancelled_at FROM cancels b, LATERAL (
+                   SELECT "offset", cancelled_at FROM payment.cancel
+                    WHERE partition = $1 AND "offset" < b."offset"
+                    ORDER BY "offset" DESC LIMIT 1) c
+                WHERE b.cancelled_at > $2
            )
-           SELECT min("offset") FROM back WHERE paid_at > $2"#,
+           SELECT least((SELECT min("offset") FROM slips WHERE paid_at > $2),
+                        (SELECT min("offset") FROM cancels WHERE cancelled_at > $2))"#,
     )
     .bind(partition)
     .bind(cut_at)
     .fetch_one(pool)
     .await?;
     row.try_get(0)
+}
+
+/// From where on a run settles: the positions that runs before it have left.
+///
+/// For a run over all, the positions of all and of those franchises that were
+/// settled further by a run of their own; for one franchise, whatever counts.
+pub(super) async fn from(
+    connection: &mut PgConnection,
+    franchise_id: Option<Uuid>,
+) -> Result<Vec<(Uuid, i32, i64)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.franchise_id, p.partition, p.next_offset
+           FROM settlement.position p
+           LEFT JOIN settlement.position everyone
+                  ON everyone.franchise_id = $2 AND everyone.partition = p.partition
+          WHERE ($1::uuid IS NULL OR p.franchise_id IN ($1, $2))
+            AND (p.franchise_id = $2 OR p.next_offset > coalesce(everyone.next_offset, 0))",
+    )
+    .bind(franchise_id)
+    .bind(Uuid::nil())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+        .collect()
 }
 
 /// What each franchise has that no run has settled, up to the cut.
@@ -90,32 +125,53 @@ pub(super) async fn parts(
         .execute(&mut *connection)
         .await?;
     let rows = sqlx::query(
-        r#"WITH slips AS (
-               SELECT s.franchise_id, count(*) AS slips, sum(s.gross)::bigint AS gross,
-                      sum(s.commission)::bigint AS commission
+        r#"WITH lanes AS (
+               SELECT c.partition, coalesce(everyone.next_offset, 0) AS from_offset, c.next_offset
                  FROM unnest($1::int[], $2::bigint[]) AS c(partition, next_offset)
                  LEFT JOIN settlement.position everyone
                         ON everyone.franchise_id = $4 AND everyone.partition = c.partition
+           ), slips AS (
+               SELECT s.franchise_id, count(*) AS slips, sum(s.gross)::bigint AS gross,
+                      sum(s.commission)::bigint AS commission
+                 FROM lanes l
                  JOIN payment.slip s
-                        ON s.partition = c.partition
-                       AND s."offset" >= coalesce(everyone.next_offset, 0)
-                       AND s."offset" < c.next_offset
+                        ON s.partition = l.partition
+                       AND s."offset" >= l.from_offset AND s."offset" < l.next_offset
                  LEFT JOIN settlement.position own
                         ON own.franchise_id = s.franchise_id AND own.partition = s.partition
                 WHERE s."offset" >= coalesce(own.next_offset, 0)
                   AND ($3::uuid IS NULL OR s.franchise_id = $3)
                 GROUP BY s.franchise_id
+           ), cancels AS (
+               SELECT c.franchise_id, count(*) AS cancels, sum(c.amount)::bigint AS cancelled,
+                      sum(c.commission_back)::bigint AS commission_back
+                 FROM lanes l
+                 JOIN payment.cancel c
+                        ON c.partition = l.partition
+                       AND c."offset" >= l.from_offset AND c."offset" < l.next_offset
+                 LEFT JOIN settlement.position own
+                        ON own.franchise_id = c.franchise_id AND own.partition = c.partition
+                WHERE c."offset" >= coalesce(own.next_offset, 0)
+                  AND ($3::uuid IS NULL OR c.franchise_id = $3)
+                GROUP BY c.franchise_id
            ), owed AS (
                SELECT franchise_id, amount FROM settlement.owed
                 WHERE amount <> 0 AND ($3::uuid IS NULL OR franchise_id = $3)
+           ), found AS (
+               SELECT franchise_id, coalesce(s.slips, 0) AS slips, coalesce(s.gross, 0) AS gross,
+                      coalesce(c.cancels, 0) AS cancels, coalesce(c.cancelled, 0) AS cancelled,
+                      coalesce(s.commission, 0) - coalesce(c.commission_back, 0) AS commission,
+                      coalesce(o.amount, 0) AS owed
+                 FROM slips s
+                 FULL JOIN cancels c USING (franchise_id)
+                 FULL JOIN owed o USING (franchise_id)
            )
-           SELECT coalesce(s.franchise_id, o.franchise_id), coalesce(s.slips, 0),
-                  coalesce(s.gross, 0), coalesce(s.commission, 0), coalesce(o.amount, 0),
-                  a.bank_code, a.account_number, a.holder_name
-             FROM slips s
-             FULL JOIN owed o ON o.franchise_id = s.franchise_id
-             LEFT JOIN banking.registered_account a
-                    ON a.member_id = coalesce(s.franchise_id, o.franchise_id)
+           SELECT f.franchise_id, f.slips, f.gross, f.commission, f.owed,
+                  a.bank_code, a.account_number, a.holder_name, f.cancels, f.cancelled,
+                  EXISTS (SELECT FROM settlement.hold h
+                           WHERE h.franchise_id = f.franchise_id AND h.released_at IS NULL)
+             FROM found f
+             LEFT JOIN banking.registered_account a ON a.member_id = f.franchise_id
             ORDER BY 1"#,
     )
     .bind(
@@ -157,8 +213,14 @@ pub(super) async fn parts(
                 commission: row.try_get(3)?,
                 owed: row.try_get(4)?,
                 has_account: account.is_some(),
+                cancelled: row.try_get(9)?,
+                on_hold: row.try_get(10)?,
             };
-            Ok(Part { found, account })
+            Ok(Part {
+                found,
+                account,
+                cancels: row.try_get(8)?,
+            })
         })
         .collect()
 }

@@ -17,8 +17,9 @@ pub(super) async fn run(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO settlement.run
-                (run_id, cut_at, franchise_id, franchises, slips, gross, commission, payouts, net, made_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                (run_id, cut_at, franchise_id, franchises, slips, gross, commission, payouts, net, made_at,
+                 cancelled)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(run.run_id)
     .bind(run.cut_at)
@@ -30,8 +31,10 @@ pub(super) async fn run(
     .bind(run.totals.payouts)
     .bind(run.totals.net)
     .bind(at)
+    .bind(run.totals.cancelled)
     .execute(&mut *connection)
     .await?;
+    lanes(connection, run).await?;
     sqlx::query(
         "INSERT INTO settlement.position AS p (franchise_id, partition, next_offset)
          SELECT $1, c.partition, c.next_offset
@@ -58,6 +61,36 @@ pub(super) async fn run(
     owed(connection, &run.payouts).await
 }
 
+/// Keeps what the run settled, lane by lane: its statements are made of it.
+async fn lanes(connection: &mut PgConnection, run: &Run) -> Result<(), sqlx::Error> {
+    let mut rows: Vec<(Uuid, i32, i64, i64)> = Vec::with_capacity(run.cut.len() + run.from.len());
+    for (partition, to) in &run.cut {
+        let begins = run.from.iter().filter(|(_, lane, _)| lane == partition);
+        let everyone = begins
+            .clone()
+            .find(|(franchise_id, _, _)| franchise_id.is_nil());
+        let from = everyone.map_or(0, |(_, _, from)| *from);
+        rows.push((Uuid::nil(), *partition, from, *to));
+        rows.extend(
+            begins
+                .filter(|(franchise_id, _, _)| !franchise_id.is_nil())
+                .map(|(franchise_id, _, from)| (*franchise_id, *partition, *from, *to)),
+        );
+    }
+    sqlx::query(
+        "INSERT INTO settlement.run_lane (run_id, franchise_id, partition, from_offset, to_offset)
+         SELECT $1, l.* FROM unnest($2::uuid[], $3::int[], $4::bigint[], $5::bigint[]) AS l",
+    )
+    .bind(run.run_id)
+    .bind(rows.iter().map(|row| row.0).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.1).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.2).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.3).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 async fn payouts(
     connection: &mut PgConnection,
     run: &Run,
@@ -69,14 +102,16 @@ async fn payouts(
     sqlx::query(
         "INSERT INTO settlement.payout
                 (payout_id, franchise_id, slips, gross, commission, owed, net, state, firmbanking_id,
-                 from_bank, to_bank, to_account, run_id, changed_at, holder_name)
+                 from_bank, to_bank, to_account, run_id, changed_at, holder_name, cancels, cancelled, carried_for)
          SELECT p.id, p.franchise, p.slips, p.gross, p.commission, p.owed, p.net,
                 CASE WHEN p.command IS NULL THEN 'CARRIED' ELSE 'AWAITS_BANK' END,
-                p.command, p.from_bank, p.to_bank, p.to_account, $12, $13, p.holder
+                p.command, p.from_bank, p.to_bank, p.to_account, $12, $13, p.holder,
+                p.cancels, p.cancelled, p.carried_for
            FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                       $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[], $14::text[])
+                       $7::bigint[], $8::uuid[], $9::text[], $10::text[], $11::text[], $14::text[],
+                       $15::bigint[], $16::bigint[], $17::text[])
                 AS p(id, franchise, slips, gross, commission, owed, net, command, from_bank, to_bank,
-                     to_account, holder)",
+                     to_account, holder, cancels, cancelled, carried_for)",
     )
     .bind(payouts.iter().map(|payout| payout.payout_id).collect::<Vec<_>>())
     .bind(payouts.iter().map(|payout| payout.found.franchise_id).collect::<Vec<_>>())
@@ -88,7 +123,7 @@ async fn payouts(
         payouts
             .iter()
             .map(|payout| match payout.net {
-                Net::Pay(amount) | Net::Carry(amount) => amount,
+                Net::Pay(amount) | Net::Carry(amount, _) => amount,
             })
             .collect::<Vec<_>>(),
     )
@@ -104,6 +139,17 @@ async fn payouts(
     .bind(run.run_id)
     .bind(at)
     .bind(payouts.iter().map(|payout| account(payout).map(|it| it.holder_name)).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.cancels).collect::<Vec<_>>())
+    .bind(payouts.iter().map(|payout| payout.found.cancelled).collect::<Vec<_>>())
+    .bind(
+        payouts
+            .iter()
+            .map(|payout| match payout.net {
+                Net::Pay(_) => None,
+                Net::Carry(_, kept) => Some(kept.code()),
+            })
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await?;
     Ok(())
@@ -130,7 +176,7 @@ async fn owed(connection: &mut PgConnection, payouts: &[Payout]) -> Result<(), s
             .iter()
             .map(|payout| match payout.net {
                 Net::Pay(_) => -payout.found.owed,
-                Net::Carry(amount) => amount - payout.found.owed,
+                Net::Carry(amount, _) => amount - payout.found.owed,
             })
             .collect::<Vec<_>>(),
     )

@@ -11,6 +11,7 @@ use mypay_bench::firmbanking::Commands;
 use mypay_bench::money::Books;
 use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
+use mypay_bench::settlement::Settling;
 use mypay_bench::town::{Town, opening};
 use mypay_bench::world::World;
 use mypay_bench::{edge, naive, postgres_alone};
@@ -27,6 +28,10 @@ const SMALL_TOWN: u64 = 200_000;
 /// started need several times the CPU that they need later.
 const WARM_UP_RATE: u32 = 2_000;
 const WARM_UP_SECONDS: usize = 20;
+
+/// Franchises of a town, where none are given; a settlement has one for a thousand
+/// slips.
+const FRANCHISES: u64 = 200;
 
 /// Acceptances a second, where no rate is given.
 const EDGE_RATE: u32 = 5_000;
@@ -48,6 +53,8 @@ enum Subject {
     Edge,
     /// Commands to a bank.
     Firmbanking,
+    /// A settlement run in the middle of a drain of payments.
+    Settlement,
 }
 
 impl std::str::FromStr for Subject {
@@ -56,11 +63,14 @@ impl std::str::FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "edge" => Ok(Subject::Edge),
+            _ if text == "settlement" => Ok(Subject::Settlement),
             Ok(Flow::Firmbanking) => Ok(Subject::Firmbanking),
             Ok(flow @ (Flow::Remittance | Flow::Payment | Flow::Recharge)) => {
                 Ok(Subject::Flow(flow))
             }
-            _ => Err("choose remittance, payment, recharge, firmbanking or edge".to_string()),
+            _ => Err(
+                "choose remittance, payment, recharge, settlement, firmbanking or edge".to_string(),
+            ),
         }
     }
 }
@@ -72,7 +82,8 @@ impl std::str::FromStr for Subject {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// remittance, payment, recharge (from request to the command to the bank),
-    /// firmbanking (from request over the bank to the result), or edge (durable
+    /// firmbanking (from request over the bank to the result), settlement (a run
+    /// in the middle of a drain of payments), or edge (durable
     /// acceptances over HTTP).
     subject: Subject,
     /// How many requests a run.
@@ -92,11 +103,14 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     accounts: u64,
     /// How many franchises.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = FRANCHISES, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     franchises: u64,
     /// Half of all remittances go to one member, all payments to one franchise.
     #[arg(long)]
     skewed: bool,
+    /// How many slips wait for the settlement; they are made by a drain.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
+    slips: u32,
     /// How many consumer processes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=6))]
     consumers: u8,
@@ -121,6 +135,7 @@ impl Args {
             Subject::Flow(flow) => flow,
             Subject::Edge => return self.edge(&world, json).await,
             Subject::Firmbanking => return self.firmbanking(&world, json).await,
+            Subject::Settlement => return self.settlement(&world, json).await,
         };
         let mut report = Report::new(Shape {
             flow,
@@ -278,6 +293,39 @@ impl Args {
         }
         if json {
             println!("{}", serde_json::to_string_pretty(&runs)?);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn settlement(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
+        // As many franchises as the size of the run asks for, unless told otherwise.
+        let franchises = match self.franchises {
+            FRANCHISES => (u64::from(self.slips) / 1_000).max(1),
+            told => told,
+        };
+        let town = Town::found(
+            &world.pool,
+            self.accounts,
+            franchises,
+            opening(Flow::Payment),
+        )
+        .await
+        .context("founding a town")?;
+        let settling = Settling {
+            slips: self.slips as usize,
+            payments: self.count as usize,
+        };
+        let settled = settling.run(world, &town).await?;
+        say(&format!(
+            "{} slips, {} payout requests on the topic after {:.1} s; payments: {:.0}/s alone, {:.0}/s meanwhile",
+            settled.slips,
+            settled.payouts,
+            settled.seconds,
+            settled.payments_alone_per_second,
+            settled.payments_meanwhile_per_second,
+        ));
+        if json {
+            println!("{}", serde_json::to_string_pretty(&settled)?);
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,7 @@
 //! `mypay consume`: the consumers of one flow, some, or all.
 
+mod settlement;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +14,13 @@ use mypay_consumers::metrics::Families;
 use mypay_consumers::payment::Payment;
 use mypay_consumers::recharge::Recharge;
 use mypay_consumers::remittance::Remittance;
-use mypay_consumers::settlement::Settlement;
+use mypay_consumers::settlement::{Settlement, WRITER};
 use mypay_consumers::worker::{BankMetrics, Inquiry, ROLE, Workers};
 use mypay_consumers::{Pipeline, Settings};
 use mypay_decide::Limits;
 use mypay_idempotency::relay::Relay;
 use mypay_idempotency::slot::Slot;
+use mypay_producers::schedule::Schedule;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_stack::Endpoints;
@@ -55,6 +58,10 @@ pub(crate) struct Args {
     /// Another table of answer codes than the one that is built in.
     #[arg(long, env = "MYPAY_BANK_ANSWER_CODES")]
     answer_codes: Option<std::path::PathBuf>,
+    /// When franchises are settled, as a cron expression in Korean time ("0 4 * * *"
+    /// is each day at four); only when asked for where absent.
+    #[arg(long, env = "MYPAY_SETTLE_AT")]
+    settle_at: Option<Schedule>,
 }
 
 impl Args {
@@ -99,6 +106,18 @@ impl Args {
                     tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Settlement => {
+                    let bootstrap = settings.bootstrap.clone();
+                    tasks.spawn(settlement::relay(pool.clone(), bootstrap, stop.clone()));
+                    if let Some(schedule) = self.settle_at.clone() {
+                        let scheduled = schedule.run(pool.clone(), Arc::clone(&encoders), WRITER);
+                        let mut stop = stop.clone();
+                        tasks.spawn(async move {
+                            tokio::select! {
+                                () = scheduled => {}
+                                _ = stop.wait_for(|stop| *stop) => {}
+                            }
+                        });
+                    }
                     let handler = Settlement {
                         encoders,
                         limits,

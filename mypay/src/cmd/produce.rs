@@ -24,7 +24,7 @@ const REFUSED: u8 = 1;
 /// How many requests wait for their commit at once: some commits' worth.
 const IN_FLIGHT: usize = 2_000;
 /// So often is a neighbour tried that does not answer at the start.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 /// For so long the database may be away while the file is read.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the bad lines are shown.

@@ -66,7 +66,7 @@ impl PageQuery {
     }
 }
 
-fn no_cursor() -> Problem {
+pub(crate) fn no_cursor() -> Problem {
     Problem::malformed(
         "invalid_query",
         "cursor: take `next` of the page before, as it is",

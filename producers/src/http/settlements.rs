@@ -1,4 +1,4 @@
-//! `POST /settlements`, `GET /settlements/{id}`.
+//! `GET` and `POST /settlements`, `GET /settlements/{id}`.
 
 use std::sync::Arc;
 
@@ -7,11 +7,14 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{PgPool, Row};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::App;
-use super::extract::{Body, Headers, Id};
+use super::extract::{Asked, Body, Headers, Id};
+use super::page::{Page, PageQuery};
+use super::payouts::{self, Payout};
 use super::problem::{Problem, ProblemBody};
 use super::submit::{Accepted, submit};
 use crate::settlement::SettlementBody;
@@ -53,36 +56,53 @@ pub(crate) struct Run {
     slips: i64,
     /// Whole won.
     gross: i64,
-    /// Whole won, VAT included.
+    /// Cancels up to the cut, whole won.
+    cancelled: i64,
+    /// Whole won, VAT included, less what the cancels gave back.
     commission: i64,
     /// How many of the nets were paid out.
     payout_count: i64,
     /// Sum of what was paid out, whole won.
     net: i64,
     made_at: DateTime<Utc>,
-    /// A franchise each.
-    payouts: Vec<Payout>,
 }
 
-/// A franchise's part of a run.
+/// Settlement runs, the latest requests first.
+#[utoipa::path(
+    get,
+    path = "/settlements",
+    tag = "franchises",
+    params(PageQuery),
+    responses((status = 200, description = "A page of runs", body = Page<Run>))
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Run>>, Problem> {
+    let rows = sqlx::query(
+        "SELECT run_id, cut_at, franchise_id, franchises, slips, gross, cancelled, commission,
+                payouts, net, made_at
+           FROM settlement.run
+          WHERE run_id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          ORDER BY run_id DESC LIMIT $2",
+    )
+    .bind(page.after_id()?)
+    .bind(page.rows()?)
+    .fetch_all(&app.pool)
+    .await?;
+    let runs = rows.iter().map(run).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(page.page(runs, |run| run.run_id.to_string())?))
+}
+
+/// A settlement run with a page of its payouts, a franchise each.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Payout {
-    payout_id: Uuid,
-    franchise_id: Uuid,
-    slips: i64,
-    /// Whole won.
-    gross: i64,
-    /// Whole won, VAT included.
-    commission: i64,
-    /// Owed from earlier runs and taken in here, whole won.
-    owed: i64,
-    /// Paid, or carried to the next run, whole won.
-    net: i64,
-    /// `CARRIED`, `AWAITS_BANK`, `COMPLETED` or `REFUSED`.
-    state: String,
-    to_bank: Option<String>,
-    to_account: Option<String>,
-    changed_at: DateTime<Utc>,
+pub(crate) struct RunWithPayouts {
+    #[serde(flatten)]
+    run: Run,
+    /// In the order of the franchises.
+    payouts: Vec<Payout>,
+    /// The cursor of the next page of payouts; null at the end.
+    next: Option<String>,
 }
 
 /// A settlement run and its payouts.
@@ -90,65 +110,51 @@ pub(crate) struct Payout {
     get,
     path = "/settlements/{id}",
     tag = "franchises",
-    params(("id" = Uuid, Path, description = "The run: the id of its request")),
+    params(("id" = Uuid, Path, description = "The run: the id of its request"), PageQuery),
     responses(
-        (status = 200, description = "The run", body = Run),
+        (status = 200, description = "The run", body = RunWithPayouts),
         (status = 404, description = "There is no such run", body = ProblemBody),
     )
 )]
 pub(crate) async fn find(
     State(app): State<Arc<App>>,
     Id(run_id): Id,
-) -> Result<Json<Run>, Problem> {
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<RunWithPayouts>, Problem> {
     let row = sqlx::query(
-        "SELECT cut_at, franchise_id, franchises, slips, gross, commission, payouts, net, made_at
+        "SELECT run_id, cut_at, franchise_id, franchises, slips, gross, cancelled, commission,
+                payouts, net, made_at
            FROM settlement.run WHERE run_id = $1",
     )
     .bind(run_id)
     .fetch_optional(&app.pool)
     .await?
-    .ok_or_else(|| {
-        Problem::not_found("unknown_run", "there is no such run, or it is not made yet")
-    })?;
-    Ok(Json(Run {
-        run_id,
-        cut_at: row.try_get(0)?,
-        franchise_id: row.try_get(1)?,
-        franchises: row.try_get(2)?,
-        slips: row.try_get(3)?,
-        gross: row.try_get(4)?,
-        commission: row.try_get(5)?,
-        payout_count: row.try_get(6)?,
-        net: row.try_get(7)?,
-        made_at: row.try_get(8)?,
-        payouts: payouts(&app.pool, run_id).await?,
+    .ok_or_else(unknown)?;
+    let payouts = payouts::of_run(&app.pool, run_id, &page).await?;
+    let payouts = page.page(payouts, |payout| payout.franchise_id.to_string())?;
+    Ok(Json(RunWithPayouts {
+        run: run(&row)?,
+        payouts: payouts.items,
+        next: payouts.next,
     }))
 }
 
-async fn payouts(pool: &PgPool, run_id: Uuid) -> Result<Vec<Payout>, sqlx::Error> {
-    sqlx::query(
-        "SELECT payout_id, franchise_id, slips, gross, commission, owed, net, state,
-                to_bank, to_account, changed_at
-           FROM settlement.payout WHERE run_id = $1 ORDER BY franchise_id",
-    )
-    .bind(run_id)
-    .fetch_all(pool)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(Payout {
-            payout_id: row.try_get(0)?,
-            franchise_id: row.try_get(1)?,
-            slips: row.try_get(2)?,
-            gross: row.try_get(3)?,
-            commission: row.try_get(4)?,
-            owed: row.try_get(5)?,
-            net: row.try_get(6)?,
-            state: row.try_get(7)?,
-            to_bank: row.try_get(8)?,
-            to_account: row.try_get(9)?,
-            changed_at: row.try_get(10)?,
-        })
+pub(crate) fn unknown() -> Problem {
+    Problem::not_found("unknown_run", "there is no such run, or it is not made yet")
+}
+
+fn run(row: &PgRow) -> Result<Run, sqlx::Error> {
+    Ok(Run {
+        run_id: row.try_get(0)?,
+        cut_at: row.try_get(1)?,
+        franchise_id: row.try_get(2)?,
+        franchises: row.try_get(3)?,
+        slips: row.try_get(4)?,
+        gross: row.try_get(5)?,
+        cancelled: row.try_get(6)?,
+        commission: row.try_get(7)?,
+        payout_count: row.try_get(8)?,
+        net: row.try_get(9)?,
+        made_at: row.try_get(10)?,
     })
-    .collect()
 }

@@ -18,4 +18,5 @@ mod over_http;
 mod redelivery;
 mod registry;
 mod reversals;
+mod settle;
 mod zombie;

@@ -18,13 +18,13 @@ use uuid::Uuid;
 use crate::day::LONG;
 
 /// A client of the edge.
-struct Client {
-    http: reqwest::Client,
-    base: String,
+pub(crate) struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: String,
 }
 
 impl Client {
-    fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let base = world.endpoints.api_url.trim_end_matches('/').to_owned();
         Self {
             http: reqwest::Client::new(),
@@ -32,7 +32,7 @@ impl Client {
         }
     }
 
-    async fn post(
+    pub(crate) async fn post(
         &self,
         path: &str,
         key: &str,
@@ -48,7 +48,7 @@ impl Client {
         Ok((answer.status(), answer.json().await.unwrap_or_default()))
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         Ok(self
             .http
             .get(format!("{}{path}", self.base))
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Waits until the edge accepts requests.
-    async fn accepts(&self) -> anyhow::Result<()> {
+    pub(crate) async fn accepts(&self) -> anyhow::Result<()> {
         eventually("an edge that accepts", LONG, async || {
             let health = self.get("/health").await.unwrap_or_default();
             Ok((health["accepting"] == true).then_some(()))
@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// Waits until a request is done; gives what is known of it.
-    async fn done(&self, id: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn done(&self, id: &str) -> anyhow::Result<Value> {
         eventually("a request that is done", LONG, async || {
             let state = self.get(&format!("/requests/{id}")).await?;
             Ok((state["status"] == "done").then_some(state))

@@ -93,6 +93,7 @@ pub(super) fn at_the_bank(data: &mut Data) {
         run: RUN,
         franchise: FRANCHISE,
         gross: 3_000,
+        cancelled: 0,
         commission: 30,
         owed: 0,
         net: 2_970,

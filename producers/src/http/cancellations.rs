@@ -1,0 +1,85 @@
+//! `GET /payments/{id}`, `POST /payments/{id}/cancellations`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use sqlx::Row;
+
+use super::App;
+use super::extract::{Body, Headers, Id};
+use super::problem::{Problem, ProblemBody};
+use super::slips::{self, Slip};
+use super::submit::{Accepted, submit};
+use crate::payment::{Cancellation, CancellationBody};
+
+/// A payment's slip and its cancels.
+#[utoipa::path(
+    get,
+    path = "/payments/{id}",
+    tag = "franchises",
+    params(("id" = Uuid, Path, description = "The payment: the id of its request")),
+    responses(
+        (status = 200, description = "The slip", body = Slip),
+        (status = 404, description = "There is no such payment", body = ProblemBody),
+    )
+)]
+pub(crate) async fn payment(
+    State(app): State<Arc<App>>,
+    Id(payment_id): Id,
+) -> Result<Json<Slip>, Problem> {
+    let slip = slips::find(&app.pool, payment_id).await?;
+    Ok(Json(slip.ok_or_else(unknown)?))
+}
+
+/// Cancels a payment, in whole or in part, whether it is settled or not.
+///
+/// What is refunded goes back to the member's money; how much of the payment may
+/// be refunded is decided when the request is handled.
+#[utoipa::path(
+    post,
+    path = "/payments/{id}/cancellations",
+    tag = "requests",
+    params(
+        ("id" = Uuid, Path, description = "The payment: the id of its request"),
+        ("Idempotency-Key" = String, Header, description = "UUID version 7, the same each time you try"),
+    ),
+    request_body = CancellationBody,
+    responses(
+        (status = 202, description = "Durably taken", body = Accepted),
+        (status = 200, description = "Taken before: what is known of it", body = Accepted),
+        (status = 400, description = "The id, or the form of the request", body = ProblemBody),
+        (status = 404, description = "There is no such payment, or it is not made yet", body = ProblemBody),
+        (status = 409, description = "The id belongs to another request", body = ProblemBody),
+        (status = 422, description = "The content", body = ProblemBody),
+        (status = 503, description = "Try again with the same key", body = ProblemBody),
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Id(payment_id): Id,
+    headers: Headers,
+    Body(asked): Body<CancellationBody>,
+) -> Result<Response, Problem> {
+    let row = sqlx::query(
+        "SELECT member_id::text, franchise_id::text, order_ref FROM payment.slip WHERE payment_id = $1",
+    )
+    .bind(payment_id)
+    .fetch_optional(&app.pool)
+    .await?
+    .ok_or_else(unknown)?;
+    let cancellation = Cancellation {
+        payment_id: payment_id.to_string(),
+        member_id: row.try_get(0)?,
+        franchise_id: row.try_get(1)?,
+        order_ref: row.try_get(2)?,
+        asked,
+    };
+    submit(&app, headers, cancellation).await
+}
+
+fn unknown() -> Problem {
+    let detail = "there is no such payment, or it was rejected, or it is not made yet";
+    Problem::not_found("unknown_payment", detail)
+}

@@ -1,0 +1,217 @@
+//! `modifyCommission`: `GET` and `POST /franchises/{id}/commission-rates`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Body, Id};
+use super::franchises::check_franchise;
+use super::problem::{Problem, ProblemBody};
+use crate::request::text;
+
+/// The longest name of who sets a rate, in characters.
+pub(crate) const NAME_MAX: usize = 60;
+
+/// A rate of commission to come.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateBody {
+    /// Hundredths of a percent, 0 to 10,000, VAT included.
+    #[schema(example = 180, minimum = 0, maximum = 10_000)]
+    bps: i32,
+    /// From when on, RFC 3339, to the millisecond; at once where absent.
+    #[serde(default)]
+    in_force_from: Option<DateTime<Utc>>,
+    /// Who sets it.
+    #[schema(example = "kim.minji", max_length = 60)]
+    set_by: String,
+}
+
+/// A franchise's rate of commission from an instant on.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Rate {
+    /// Hundredths of a percent, VAT included.
+    bps: i32,
+    in_force_from: DateTime<Utc>,
+    /// Null for a rate of before this was kept.
+    set_by: Option<String>,
+    set_at: Option<DateTime<Utc>>,
+}
+
+/// Changes a franchise's commission, from an instant on.
+///
+/// Never from one that has passed: slips were made since, with the rate that was
+/// in force, and each must go on telling the rate of its instant. A rate that is
+/// set cannot be taken back, but a later instant may have another.
+#[utoipa::path(
+    post,
+    path = "/franchises/{id}/commission-rates",
+    tag = "franchises",
+    params(("id" = Uuid, Path, description = "The franchise")),
+    request_body = RateBody,
+    responses(
+        (status = 201, description = "Set", body = Rate),
+        (status = 200, description = "Set before, the same", body = Rate),
+        (status = 404, description = "There is no such franchise", body = ProblemBody),
+        (status = 409, description = "Another rate is set from that instant on", body = ProblemBody),
+        (status = 422, description = "The content, or an instant that has passed", body = ProblemBody),
+    )
+)]
+pub(crate) async fn modify(
+    State(app): State<Arc<App>>,
+    Id(franchise_id): Id,
+    Body(body): Body<RateBody>,
+) -> Result<(StatusCode, Json<Rate>), Problem> {
+    if !(0..=10_000).contains(&body.bps) {
+        let detail = "bps: hundredths of a percent, 0 to 10,000";
+        return Err(Problem::invalid("invalid_rate", detail));
+    }
+    let set_by = text("set_by", &body.set_by, NAME_MAX)?;
+    check_franchise(&app.pool, franchise_id).await?;
+    let mut transaction = app.pool.begin().await?;
+    let now = instant_after_all_slips(&mut transaction).await?;
+    // Slips' instants have milliseconds.
+    let from = body.in_force_from.map(|from| from.trunc_subsecs(3));
+    if let Some(from) = from
+        && let Some(set) = find(&mut transaction, franchise_id, from).await?
+    {
+        return if set.bps == body.bps {
+            Ok((StatusCode::OK, Json(set)))
+        } else {
+            let detail = "another rate is set from that instant on: choose a later one";
+            Err(Problem::conflict("rate_conflict", detail))
+        };
+    }
+    let in_force_from = from.unwrap_or(now);
+    if in_force_from < now {
+        let detail = "in_force_from: has passed, and slips were made with another rate since";
+        return Err(Problem::invalid("rate_in_the_past", detail));
+    }
+    let rate = Rate {
+        bps: body.bps,
+        in_force_from,
+        set_by: Some(set_by),
+        set_at: Some(now),
+    };
+    insert(&mut transaction, franchise_id, &rate).await?;
+    transaction.commit().await?;
+    Ok((StatusCode::CREATED, Json(rate)))
+}
+
+/// A franchise's rates of commission, the latest first, those to come among them.
+#[utoipa::path(
+    get,
+    path = "/franchises/{id}/commission-rates",
+    tag = "franchises",
+    params(("id" = Uuid, Path, description = "The franchise")),
+    responses(
+        (status = 200, description = "All rates", body = Vec<Rate>),
+        (status = 404, description = "There is no such franchise", body = ProblemBody),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Id(franchise_id): Id,
+) -> Result<Json<Vec<Rate>>, Problem> {
+    let rates = all(&app.pool, franchise_id).await?;
+    if rates.is_empty() {
+        check_franchise(&app.pool, franchise_id).await?;
+    }
+    Ok(Json(rates))
+}
+
+/// An instant that no slip of a batch under way, and none before, is younger than.
+///
+/// The batches of the payment lanes are waited for, and none begins before this
+/// transaction is committed: so whatever reads the rate of a later instant finds
+/// the one that is set here. A batch takes milliseconds, and so does this.
+async fn instant_after_all_slips(
+    connection: &mut PgConnection,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    let lanes = sqlx::query(
+        "SELECT last_at FROM lane WHERE consumer = 'payment' AND last_at > '-infinity'
+          ORDER BY topic, partition FOR SHARE",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let now: DateTime<Utc> = sqlx::query("SELECT date_trunc('milliseconds', clock_timestamp())")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)?;
+    let mut latest = now;
+    for lane in &lanes {
+        latest = latest.max(lane.try_get(0)?);
+    }
+    // The millisecond itself may have slips already.
+    Ok(latest + chrono::TimeDelta::milliseconds(1))
+}
+
+async fn find(
+    connection: &mut PgConnection,
+    franchise_id: Uuid,
+    from: DateTime<Utc>,
+) -> Result<Option<Rate>, sqlx::Error> {
+    sqlx::query(
+        "SELECT bps, in_force_from, set_by, set_at FROM payment.commission_rate
+          WHERE franchise_id = $1 AND in_force_from = $2",
+    )
+    .bind(franchise_id)
+    .bind(from)
+    .fetch_optional(connection)
+    .await?
+    .map(|row| rate(&row))
+    .transpose()
+}
+
+async fn all(pool: &PgPool, franchise_id: Uuid) -> Result<Vec<Rate>, sqlx::Error> {
+    sqlx::query(
+        "SELECT bps, in_force_from, set_by, set_at FROM payment.commission_rate
+          WHERE franchise_id = $1 ORDER BY in_force_from DESC",
+    )
+    .bind(franchise_id)
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(rate)
+    .collect()
+}
+
+fn rate(row: &sqlx::postgres::PgRow) -> Result<Rate, sqlx::Error> {
+    Ok(Rate {
+        bps: row.try_get(0)?,
+        in_force_from: row.try_get(1)?,
+        set_by: row.try_get(2)?,
+        set_at: row.try_get(3)?,
+    })
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    franchise_id: Uuid,
+    rate: &Rate,
+) -> Result<(), Problem> {
+    let inserted = sqlx::query(
+        "INSERT INTO payment.commission_rate (franchise_id, in_force_from, bps, set_by, set_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    )
+    .bind(franchise_id)
+    .bind(rate.in_force_from)
+    .bind(rate.bps)
+    .bind(&rate.set_by)
+    .bind(rate.set_at)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    if inserted == 0 {
+        let detail = "another rate was set from that instant on meanwhile: look, and try again";
+        return Err(Problem::conflict("rate_conflict", detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! `GET /franchises/{id}/payouts`, and the operator's retry.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Asked, Headers, Id};
+use super::franchises::check_franchise;
+use super::page::{Page, PageQuery};
+use super::problem::{Problem, ProblemBody};
+use super::submit::{Accepted, submit};
+use crate::settlement::Retry;
+
+/// A franchise's part of a run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Payout {
+    payout_id: Uuid,
+    run_id: Uuid,
+    pub(crate) franchise_id: Uuid,
+    slips: i64,
+    /// Whole won.
+    gross: i64,
+    cancels: i64,
+    /// What they refunded, whole won: taken off the gross.
+    cancelled: i64,
+    /// Whole won, VAT included, less what the cancels gave back; below zero where
+    /// they gave back more.
+    commission: i64,
+    /// Owed from earlier runs and taken in here, whole won.
+    owed: i64,
+    /// Paid, or carried to the next run, whole won.
+    net: i64,
+    /// `CARRIED`, `AWAITS_BANK`, `COMPLETED` or `REFUSED`.
+    state: String,
+    /// Why it is carried: `not_positive`, `on_hold` or `no_account`.
+    carried_for: Option<String>,
+    to_bank: Option<String>,
+    to_account: Option<String>,
+    changed_at: DateTime<Utc>,
+}
+
+/// A franchise's parts of settlement runs, the latest first.
+#[utoipa::path(
+    get,
+    path = "/franchises/{id}/payouts",
+    tag = "franchises",
+    params(("id" = Uuid, Path, description = "The franchise"), PageQuery),
+    responses(
+        (status = 200, description = "A page of payouts", body = Page<Payout>),
+        (status = 404, description = "There is no such franchise", body = ProblemBody),
+    )
+)]
+pub(crate) async fn of_franchise(
+    State(app): State<Arc<App>>,
+    Id(franchise_id): Id,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Payout>>, Problem> {
+    let rows = sqlx::query(
+        "SELECT payout_id, run_id, franchise_id, slips, gross, cancels, cancelled, commission, owed,
+                net, state, carried_for, to_bank, to_account, changed_at
+           FROM settlement.payout
+          WHERE franchise_id = $1
+            AND payout_id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          ORDER BY payout_id DESC LIMIT $3",
+    )
+    .bind(franchise_id)
+    .bind(page.after_id()?)
+    .bind(page.rows()?)
+    .fetch_all(&app.pool)
+    .await?;
+    if rows.is_empty() {
+        check_franchise(&app.pool, franchise_id).await?;
+    }
+    let payouts = rows.iter().map(payout).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(
+        page.page(payouts, |payout| payout.payout_id.to_string())?,
+    ))
+}
+
+/// Pays a franchise what it is owed, without waiting for the next run.
+///
+/// For a payout that the bank refused, once its reason is gone: a settlement of
+/// this franchise alone, up to the instant of the `Idempotency-Key`. A hold, or a
+/// missing account, keeps it back as it does in any run.
+#[utoipa::path(
+    post,
+    path = "/franchises/{id}/payouts/retry",
+    tag = "requests",
+    params(
+        ("id" = Uuid, Path, description = "The franchise"),
+        ("Idempotency-Key" = String, Header, description = "UUID version 7, the same each time you try"),
+    ),
+    responses(
+        (status = 202, description = "Durably taken", body = Accepted),
+        (status = 200, description = "Taken before: what is known of it", body = Accepted),
+        (status = 404, description = "There is no such franchise", body = ProblemBody),
+        (status = 409, description = "The id belongs to another request", body = ProblemBody),
+        (status = 503, description = "Try again with the same key", body = ProblemBody),
+    )
+)]
+pub(crate) async fn retry(
+    State(app): State<Arc<App>>,
+    Id(franchise_id): Id,
+    headers: Headers,
+) -> Result<Response, Problem> {
+    check_franchise(&app.pool, franchise_id).await?;
+    submit(&app, headers, Retry { franchise_id }).await
+}
+
+/// A page of a run's payouts, in the order of the franchises.
+pub(crate) async fn of_run(
+    pool: &PgPool,
+    run_id: Uuid,
+    page: &PageQuery,
+) -> Result<Vec<Payout>, Problem> {
+    let rows = sqlx::query(
+        "SELECT payout_id, run_id, franchise_id, slips, gross, cancels, cancelled, commission, owed,
+                net, state, carried_for, to_bank, to_account, changed_at
+           FROM settlement.payout
+          WHERE run_id = $1 AND ($2::uuid IS NULL OR franchise_id > $2)
+          ORDER BY franchise_id LIMIT $3",
+    )
+    .bind(run_id)
+    .bind(page.after_id()?)
+    .bind(page.rows()?)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.iter().map(payout).collect::<Result<_, _>>()?)
+}
+
+fn payout(row: &PgRow) -> Result<Payout, sqlx::Error> {
+    Ok(Payout {
+        payout_id: row.try_get(0)?,
+        run_id: row.try_get(1)?,
+        franchise_id: row.try_get(2)?,
+        slips: row.try_get(3)?,
+        gross: row.try_get(4)?,
+        cancels: row.try_get(5)?,
+        cancelled: row.try_get(6)?,
+        commission: row.try_get(7)?,
+        owed: row.try_get(8)?,
+        net: row.try_get(9)?,
+        state: row.try_get(10)?,
+        carried_for: row.try_get(11)?,
+        to_bank: row.try_get(12)?,
+        to_account: row.try_get(13)?,
+        changed_at: row.try_get(14)?,
+    })
+}

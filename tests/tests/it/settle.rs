@@ -1,0 +1,430 @@
+//! Cancels of payments, commission, and settlement from run to run.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use chrono::Utc;
+use mypay_schemas::Flow;
+use mypay_tests::World;
+use mypay_tests::exactly_once::{Asked, Must};
+use mypay_tests::requests::{cancel, payment};
+use mypay_tests::wait::eventually;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::day::LONG;
+use crate::over_http::Client;
+
+const BANK: &str = "004";
+const HOLDER: &str = "홍길동상회";
+/// What the business day of the other tests gives the corporate account, too.
+const CAPITAL: i64 = 5_000_000_000;
+
+/// Through all partitions at once, as if everybody chose keys of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_cancels_at_once_refund_what_was_paid_and_no_more() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let members = world.members(2, 100_000).await?;
+    let franchise = world.franchise(250).await?;
+    let before = world.ends(Flow::Payment.result_topic())?;
+    let partitions = world.ends(Flow::Payment.request_topic())?.len();
+    let consumer = world.consume("payment")?;
+    let paid = payment(members[0], franchise, "order-1", 10_000);
+    // In the same batch as its payment, maybe: of the same key, so behind it.
+    let first = cancel(&paid, 100);
+    let too_much = cancel(&paid, 9_901);
+    let mut asked = Asked::default();
+    asked.add(&paid.message_id, Must::Complete);
+    asked.add(&first.message_id, Must::Complete);
+    asked.add(
+        &too_much.message_id,
+        Must::BeRejected("cancel_exceeds_payment"),
+    );
+    world
+        .send([
+            world.message(Flow::Payment, &paid)?,
+            world.message(Flow::Payment, &first)?,
+            world.message(Flow::Payment, &too_much)?,
+        ])
+        .await?;
+    world.drained(Flow::Payment, LONG).await?;
+    let mut messages = Vec::new();
+    for number in 0..100 {
+        let mut message = world.message(Flow::Payment, &cancel(&paid, 300))?;
+        message.partition = Some((number % partitions) as i32);
+        messages.push(message);
+    }
+    let mut foreign = cancel(&paid, 0);
+    foreign.member_id = members[1].to_string();
+    let mut unknown = cancel(&paid, 0);
+    unknown.cancels = Some(Uuid::now_v7().to_string());
+    let mut zero = cancel(&paid, 0);
+    zero.cancels_rest = false;
+    for (request, reason) in [
+        (&foreign, "foreign_payment"),
+        (&unknown, "unknown_payment"),
+        (&zero, "invalid_amount"),
+        (&cancel(&paid, -300), "invalid_amount"),
+    ] {
+        asked.add(&request.message_id, Must::BeRejected(reason));
+        messages.push(world.message(Flow::Payment, request)?);
+    }
+    world.send(messages).await?;
+    world.drained(Flow::Payment, LONG).await?;
+    let (granted, refunded): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), max(refunded) FROM payment.cancel WHERE payment_id = $1::uuid",
+    )
+    .bind(&paid.message_id)
+    .fetch_one(&world.pool)
+    .await?;
+    ensure!((granted, refunded) == (34, 10_000), "{granted}, {refunded}");
+    let none_left = cancel(&paid, 0);
+    asked.add(&none_left.message_id, Must::BeRejected("already_cancelled"));
+    world
+        .send([world.message(Flow::Payment, &none_left)?])
+        .await?;
+    world.drained(Flow::Payment, LONG).await?;
+    let ids = asked.ids();
+    let answers = world.results_of(Flow::Payment, &before, &ids).await?;
+    asked.are_answered_once(&answers)?;
+    let given_back: i64 = sqlx::query_scalar(
+        "SELECT sum(commission_back)::bigint FROM payment.cancel WHERE payment_id = $1::uuid",
+    )
+    .bind(&paid.message_id)
+    .fetch_one(&world.pool)
+    .await?;
+    ensure!(given_back == 250, "{given_back} won of commission");
+    let balances = world.balances(&members).await?;
+    ensure!(balances.values().all(|won| *won == 100_000), "{balances:?}");
+    world.stop(&consumer).await?;
+    world.audit_is_clean().await
+}
+
+/// A franchise with an account at the bank, and a member who pays it.
+struct Shop<'a> {
+    world: &'a World,
+    client: Client,
+    franchise: String,
+    account: String,
+    member: Uuid,
+}
+
+impl<'a> Shop<'a> {
+    async fn open(world: &'a World) -> anyhow::Result<Self> {
+        world.bank().await?;
+        world.edge().await?;
+        let client = Client::new(world);
+        client.accepts().await?;
+        let shop = Self {
+            world,
+            client,
+            franchise: String::new(),
+            account: format!("77{:010}", Utc::now().timestamp_millis() % 10_000_000_000),
+            member: world.members(1, 1_000_000).await?[0],
+        };
+        let corporate = format!("990{BANK}000001");
+        shop.at_bank(&corporate, "마이페이", "CORPORATE", CAPITAL)
+            .await?;
+        shop.held_by(HOLDER).await?;
+        let contract = json!({
+            "bank_name": "국민은행", "corporate_account": corporate, "fee": 50,
+            "expires_on": "2099-12-31", "opening_capital": CAPITAL,
+        });
+        let put = shop
+            .client
+            .http
+            .put(format!("{}/contracts/{BANK}", shop.client.base));
+        put.json(&contract).send().await?.error_for_status()?;
+        let franchise = shop
+            .post(
+                "/members",
+                &json!({"kind": "FRANCHISE", "name": HOLDER, "area": "Gangnam-gu", "commission_bps": 250}),
+            )
+            .await?;
+        let franchise = franchise["member_id"]
+            .as_str()
+            .context("a franchise")?
+            .to_owned();
+        let account = json!({
+            "bank_code": BANK, "account_number": shop.account, "holder_name": HOLDER,
+        });
+        shop.post(&format!("/members/{franchise}/bank-account"), &account)
+            .await?;
+        Ok(Self { franchise, ..shop })
+    }
+
+    /// Says to the bank whose the franchise's account is.
+    async fn held_by(&self, holder: &str) -> anyhow::Result<()> {
+        self.at_bank(&self.account, holder, "PERSONAL", 0).await
+    }
+
+    async fn at_bank(
+        &self,
+        account: &str,
+        holder: &str,
+        kind: &str,
+        opening: i64,
+    ) -> anyhow::Result<()> {
+        let bank = self.world.endpoints.bank_url.trim_end_matches('/');
+        let put = self
+            .client
+            .http
+            .put(format!("{bank}/banks/{BANK}/accounts/{account}"));
+        let kind = kind.to_lowercase();
+        let seed = json!({"holder_name": holder, "opening_balance": opening, "kind": kind});
+        let answer = put.json(&seed).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{status} {}", answer.text().await?);
+        Ok(())
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let key = Uuid::now_v7().to_string();
+        let (status, answer) = self.client.post(path, &key, body).await?;
+        ensure!(status.is_success(), "{path}: {status} {answer}");
+        Ok(answer)
+    }
+
+    /// Asks for something, and waits until it is done.
+    async fn done(&self, path: &str, body: &Value) -> anyhow::Result<String> {
+        let answer = self.post(path, body).await?;
+        let id = answer["message_id"].as_str().context("an id")?.to_owned();
+        let done = self.client.done(&id).await?;
+        ensure!(done["processed_status"] == "success", "{path}: {done}");
+        Ok(id)
+    }
+
+    async fn pay(&self, won: i64) -> anyhow::Result<String> {
+        let body = json!({
+            "member_id": self.member, "franchise_id": self.franchise, "order_ref": "a,\"b\"", "amount": won,
+        });
+        self.done("/payments", &body).await
+    }
+
+    /// Settles the shop by the command line; gives the run's id.
+    async fn settle(&self) -> anyhow::Result<String> {
+        let args = [
+            "settle",
+            "--franchise",
+            &self.franchise,
+            "--wait",
+            "60",
+            "--json",
+        ];
+        let output = self.world.mypay(&args).await?;
+        let complained = String::from_utf8_lossy(&output.stderr);
+        let told: Value =
+            serde_json::from_slice(&output.stdout).with_context(|| complained.into_owned())?;
+        ensure!(told["status"] == "COMPLETED", "{told}");
+        Ok(told["run_id"].as_str().context("a run")?.to_owned())
+    }
+
+    /// The shop's part of a run, once the bank has answered.
+    async fn part(
+        &self,
+        run: &str,
+        net: i64,
+        state: &str,
+        carried_for: Value,
+    ) -> anyhow::Result<()> {
+        let part = eventually("the bank's answer", LONG, async || {
+            let told = self.client.get(&format!("/settlements/{run}")).await?;
+            let part = told["payouts"][0].clone();
+            Ok((part["state"] != "AWAITS_BANK").then_some(part))
+        })
+        .await?;
+        let found = (&part["net"], &part["state"], &part["carried_for"]);
+        ensure!(
+            found == (&json!(net), &json!(state), &carried_for),
+            "{net} {state} {carried_for}: {part}"
+        );
+        self.statement_adds_up(run, net).await
+    }
+
+    /// Both forms of the statement have the same lines, which add up to the net.
+    async fn statement_adds_up(&self, run: &str, net: i64) -> anyhow::Result<()> {
+        let path = format!("/settlements/{run}/franchises/{}/statement", self.franchise);
+        let statement = self.client.get(&path).await?;
+        let lines = statement["lines"].as_array().context("lines")?;
+        let sum = |field: &str| -> i64 { lines.iter().filter_map(|it| it[field].as_i64()).sum() };
+        ensure!(sum("net") == net, "{statement}");
+        ensure!(
+            sum("supply") + sum("vat") == sum("commission"),
+            "{statement}"
+        );
+        for field in ["amount", "commission", "supply", "vat", "net"] {
+            ensure!(
+                statement["totals"][field] == sum(field),
+                "{field}: {statement}"
+            );
+        }
+        let url = format!("{}{path}", self.client.base);
+        let csv = self.client.http.get(url).header("Accept", "text/csv");
+        let csv = csv.send().await?.error_for_status()?.text().await?;
+        ensure!(csv.lines().count() == lines.len() + 2, "{csv}");
+        ensure!(csv.ends_with(&format!(",{net}\r\n")), "{csv}");
+        Ok(())
+    }
+}
+
+/// Paid, cancelled after that, carried below zero, held back, refused by the bank,
+/// and paid in the end, once by an operator and once by the next run.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_does_not_pay_the_next_one_or_an_operator_does() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let shop = Shop::open(&world).await?;
+    for flow in ["payment", "settlement", "firmbanking"] {
+        world.consume(flow)?;
+    }
+    let holds = format!("/franchises/{}/holds", shop.franchise);
+    let why = json!({"reason": "disputed deliveries", "by": "kim.minji"});
+
+    let paid = shop.pay(100_000).await?;
+    let early = shop.pay(7_777).await?;
+    let all = json!({"reason": "changed their mind"});
+    shop.done(&format!("/payments/{early}/cancellations"), &all)
+        .await?;
+    let run = shop.settle().await?;
+    shop.part(&run, 97_500, "COMPLETED", Value::Null).await?;
+    // Once more up to the same instant: nothing is left to settle.
+    let told = shop.client.get(&format!("/settlements/{run}")).await?;
+    let same = json!({"cut_at": told["cut_at"], "franchise_id": shop.franchise});
+    let again = shop.done("/settlements", &same).await?;
+    let again = shop.client.get(&format!("/settlements/{again}")).await?;
+    ensure!(
+        again["payouts"] == json!([]) && again["slips"] == 0,
+        "{again}"
+    );
+
+    // Settled already: the next run begins below zero.
+    let part = json!({"amount": 40_000, "reason": "one of three came broken"});
+    shop.done(&format!("/payments/{paid}/cancellations"), &part)
+        .await?;
+    let run = shop.settle().await?;
+    shop.part(&run, -39_000, "CARRIED", json!("not_positive"))
+        .await?;
+    shop.pay(90_000).await?;
+    shop.post(&holds, &why).await?;
+    let run = shop.settle().await?;
+    shop.part(&run, 48_750, "CARRIED", json!("on_hold")).await?;
+    shop.post(&format!("{holds}/release"), &why).await?;
+
+    // The account is somebody else's: the bank is not even asked to pay.
+    shop.held_by("somebody else").await?;
+    let retry = format!("/franchises/{}/payouts/retry", shop.franchise);
+    let run = shop.done(&retry, &json!({})).await?;
+    shop.part(&run, 48_750, "REFUSED", Value::Null).await?;
+    shop.held_by(HOLDER).await?;
+    let run = shop.done(&retry, &json!({})).await?;
+    shop.part(&run, 48_750, "COMPLETED", Value::Null).await?;
+    shop.held_by("somebody else").await?;
+    shop.pay(10_000).await?;
+    let run = shop.settle().await?;
+    shop.part(&run, 9_750, "REFUSED", Value::Null).await?;
+    shop.held_by(HOLDER).await?;
+    shop.pay(1_000).await?;
+    let run = shop.settle().await?;
+    shop.part(&run, 10_725, "COMPLETED", Value::Null).await?;
+
+    let slips = shop
+        .client
+        .get(&format!("/franchises/{}/slips?limit=2", shop.franchise))
+        .await?;
+    ensure!(slips["items"][0]["gross"] == 1_000, "{slips}");
+    let next = slips["next"].as_str().context("a next page")?;
+    let path = format!("/franchises/{}/slips?cursor={next}", shop.franchise);
+    let rest = shop.client.get(&path).await?;
+    ensure!(rest["items"].as_array().map(Vec::len) == Some(3), "{rest}");
+    ensure!(rest["items"][2]["refundable"] == 60_000, "{rest}");
+    let of_member = shop
+        .client
+        .get(&format!("/members/{}/slips", shop.member))
+        .await?;
+    ensure!(
+        of_member["items"].as_array().map(Vec::len) == Some(5),
+        "{of_member}"
+    );
+    world.audit_is_clean().await
+}
+
+/// While payments go on: each slip has the rate of its own instant, which the
+/// audit looks at, and runs by the clock settle each of them once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_begins_at_its_instant_while_payments_and_runs_go_on() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    world.edge().await?;
+    let client = Client::new(&world);
+    client.accepts().await?;
+    let members = world.members(50, 1_000_000).await?;
+    let franchise = world.franchise(100).await?;
+    let rates = format!("/franchises/{franchise}/commission-rates");
+    let rate = async |bps: i32, from: Option<chrono::DateTime<Utc>>| {
+        let body = json!({"bps": bps, "in_force_from": from, "set_by": "kim.minji"});
+        client
+            .post(&rates, &Uuid::now_v7().to_string(), &body)
+            .await
+    };
+    world.consume("payment")?;
+    // Two schedulers, and one request for each minute all the same.
+    let schedule = ["consume", "settlement", "--settle-at", "* * * * *"];
+    world.start("settlement-1", &schedule)?;
+    world.start("settlement-2", &schedule)?;
+    let messages = (0..4_000)
+        .map(|number| {
+            let request = payment(members[number % 50], franchise, "order", 9_999);
+            world.message(Flow::Payment, &request)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let before = world.gone_through(Flow::Payment).await?;
+    let pumping = world.pump(messages, 400)?;
+    world
+        .await_gone_through(Flow::Payment, before + 1, LONG)
+        .await?;
+    let from = Utc::now() + chrono::TimeDelta::milliseconds(2_500);
+    let (status, answer) = rate(300, Some(from)).await?;
+    ensure!(status == 201, "{status} {answer}");
+    let (status, _) = rate(300, Some(from)).await?;
+    ensure!(status == 200, "the same again: {status}");
+    let (status, answer) = rate(400, Some(from)).await?;
+    ensure!(status == 409, "{status} {answer}");
+    let past = Utc::now() - chrono::TimeDelta::seconds(1);
+    let (status, answer) = rate(400, Some(past)).await?;
+    ensure!(
+        status == 422 && answer["reason"] == "rate_in_the_past",
+        "{answer}"
+    );
+    let (status, answer) = rate(200, None).await?;
+    ensure!(status == 201, "at once: {status} {answer}");
+    let run = world.mypay(&["settle", "--wait", "60"]).await?;
+    ensure!(run.status.success(), "{run:?}");
+    pumping.await??;
+    world.drained(Flow::Payment, LONG).await?;
+    let seen: Vec<(i32, i64)> = sqlx::query_as(
+        "SELECT commission_bps, count(*) FROM payment.slip WHERE franchise_id = $1
+          GROUP BY commission_bps ORDER BY commission_bps",
+    )
+    .bind(franchise)
+    .fetch_all(&world.pool)
+    .await?;
+    let kinds: Vec<i32> = seen.iter().map(|(bps, _)| *bps).collect();
+    ensure!(kinds == [100, 200, 300], "{seen:?}");
+    eventually("a run by the clock", Duration::from_secs(30), async || {
+        let runs: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM settlement.run WHERE date_trunc('minute', cut_at) = cut_at
+                AND made_at > now() - interval '2 minutes'",
+        )
+        .fetch_one(&world.pool)
+        .await?;
+        Ok((runs > 0).then_some(()))
+    })
+    .await?;
+    let twice: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT cut_at FROM settlement.run
+                                WHERE date_trunc('minute', cut_at) = cut_at
+                                GROUP BY cut_at HAVING count(*) > 1) AS twice",
+    )
+    .fetch_one(&world.pool)
+    .await?;
+    ensure!(twice == 0, "{twice} minutes have two runs");
+    world.audit_is_clean().await
+}
