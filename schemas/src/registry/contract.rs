@@ -41,7 +41,16 @@ const RESULT: &[Field] = &[
     ("occurred_at", Kind::Instant),
 ];
 
-/// What each record has beside what all requests and all results have.
+/// A reversal has no status: it tells of one thing only.
+const REVERSAL: &[Field] = &[
+    ("message_id", Kind::Text),
+    ("request_id", Kind::Text),
+    ("correlation_id", Kind::Text),
+    ("occurred_at", Kind::Instant),
+    ("amount", Kind::Won),
+];
+
+/// What each record has beside what all of its sort have.
 const OWN: &[(&str, &[Field])] = &[
     (
         "RechargeRequest",
@@ -103,10 +112,10 @@ pub(super) fn broken(subject: &Subject, schema: &Schema) -> Vec<String> {
             subject.record
         ));
     }
-    let common = if subject.record.ends_with("Request") {
-        REQUEST
-    } else {
-        RESULT
+    let common = match subject.record {
+        record if record.ends_with("Request") => REQUEST,
+        record if record.ends_with("Reversal") => REVERSAL,
+        _ => RESULT,
     };
     let own = OWN
         .iter()
