@@ -38,6 +38,7 @@ const CHUNKS_WAITING: usize = 2;
 #[into_params(parameter_in = Query)]
 pub(crate) struct FormatQuery {
     /// `json` or `csv`; by the header `Accept` where absent, else JSON.
+    #[param(inline)]
     format: Option<Format>,
 }
 
