@@ -17,6 +17,8 @@ pub enum Role {
     Request,
     /// `my.<flow>.result`
     Result,
+    /// `my.<flow>.reversal`
+    Reversal,
     /// `my.<flow>.request.dlq`
     DeadLetter,
     /// Anything else: carries no money.
@@ -196,6 +198,7 @@ impl Role {
         match name.split('.').skip(2).collect::<Vec<_>>().as_slice() {
             ["request"] => Role::Request,
             ["result"] => Role::Result,
+            ["reversal"] => Role::Reversal,
             ["request", "dlq"] => Role::DeadLetter,
             _ => Role::Other,
         }

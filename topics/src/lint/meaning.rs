@@ -71,7 +71,9 @@ fn is_sentence(why: &str) -> bool {
 
 fn schema_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
     let message = match (&topic.schema, topic.role) {
-        (None, Role::Request | Role::Result) => "`schema` must name the record".to_owned(),
+        (None, Role::Request | Role::Result | Role::Reversal) => {
+            "`schema` must name the record".to_owned()
+        }
         (None, _) => return None,
         (Some(record), _) => match schemas.iter().find(|schema| schema.topic == topic.name) {
             Some(schema) if schema.record == *record => return None,
@@ -90,7 +92,7 @@ fn schema_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
 fn key_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
     let message = match (&topic.key, topic.role) {
         (None, _) => "`key` must say what the record's key is".to_owned(),
-        (Some(Key::None), Role::Request | Role::Result | Role::DeadLetter) => {
+        (Some(Key::None), Role::Request | Role::Result | Role::Reversal | Role::DeadLetter) => {
             "`key: none` would spread the requests of one account over all lanes".to_owned()
         }
         (Some(Key::Original), role) if role != Role::DeadLetter => {

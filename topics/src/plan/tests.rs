@@ -1,4 +1,5 @@
 use mypay_schemas::Flow;
+use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, REMITTANCE_REVERSAL, SETTLEMENT_REVERSAL};
 
 use super::*;
 use crate::topic::{Key, Role};
@@ -134,6 +135,16 @@ fn the_embedded_plan_holds_every_flow_in_every_profile() {
                 );
             }
         }
+        let reversals = [
+            FIRMBANKING_REVERSAL,
+            REMITTANCE_REVERSAL,
+            SETTLEMENT_REVERSAL,
+        ];
+        for topic in reversals {
+            let reversal = plan.topic(topic).unwrap();
+            assert_eq!(reversal.role, Role::Reversal, "{topic}");
+            assert!(reversal.carries_money(), "{topic}");
+        }
         let log = plan.topic("my.logging.out.stdout").unwrap();
         assert_eq!(
             (
@@ -143,7 +154,7 @@ fn the_embedded_plan_holds_every_flow_in_every_profile() {
             ),
             (1, 2, 1)
         );
-        assert_eq!(plan.topics.len(), 3 * Flow::ALL.len() + 1);
+        assert_eq!(plan.topics.len(), 3 * Flow::ALL.len() + reversals.len() + 1);
     }
 }
 
