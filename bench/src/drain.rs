@@ -1,25 +1,21 @@
 //! A backlog, and how long it takes to be worked off.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
 use mypay_schemas::Flow;
 use serde::Serialize;
 
-use crate::consumer::{Consumers, Told, now};
+use crate::consumer::{Consumers, Told};
 use crate::money::{Asked, Books, rows_agree};
 use crate::requests::{Feeder, Load, Maker};
-use crate::results::{self, Answers, Interpreter, Reader};
+use crate::results::{self, Answers, Reader};
 use crate::town::{Town, opening};
 use crate::usage::{Cpu, until_quiet};
 use crate::world::World;
 
-/// Nothing was read for so long: there is nothing more.
-const QUIET: Duration = Duration::from_millis(1_500);
-/// A drain that does not move for so long has failed.
-const STUCK: Duration = Duration::from_secs(60);
 /// One request in so many is put onto the topic twice.
 const DUPLICATE_EACH: usize = 100;
 
@@ -69,7 +65,7 @@ impl Drain {
             Consumers::start(&world.stack, &world.endpoints, self.flow, self.consumers)?;
         let reading = {
             let (reader, count) = (Arc::clone(&reader), asked.len());
-            tokio::task::spawn_blocking(move || until_read(&reader, count))
+            tokio::task::spawn_blocking(move || reader.until_read(count))
         };
         let ready = consumers.until_assigned().await;
         let ended = reading.await?;
@@ -84,7 +80,9 @@ impl Drain {
         let told = consumers.told().await?;
         consumers.stop().await?;
 
-        self.check(world, &reader, &asked).await?;
+        Answers::read(&reader, self.flow, &world.endpoints.registry_url)
+            .await?
+            .are_once_for(asked.iter().map(|asked| asked.id))?;
         for request in &asked {
             books.granted(self.flow, request);
         }
@@ -119,32 +117,4 @@ impl Drain {
         feeder.flush()?;
         Ok(asked)
     }
-
-    async fn check(self, world: &World, reader: &Reader, asked: &[Asked]) -> anyhow::Result<()> {
-        let mut answers = Answers::default();
-        let mut interpreter = Interpreter::new(self.flow, &world.endpoints.registry_url);
-        reader.rewind()?;
-        // The first answer may take a moment after the rewinding.
-        let mut patience = STUCK;
-        while let Some(payload) = reader.next(patience, <[u8]>::to_vec)? {
-            answers.add(interpreter.read(&payload).await?);
-            patience = QUIET;
-        }
-        answers.are_once_for(asked.iter().map(|asked| asked.id))
-    }
-}
-
-/// Reads so many results; tells when the last one was there.
-fn until_read(reader: &Reader, count: usize) -> anyhow::Result<f64> {
-    let mut moved = Instant::now();
-    let mut left = count;
-    while left > 0 {
-        if reader.next(Duration::from_millis(200), |_| ())?.is_some() {
-            left -= 1;
-            moved = Instant::now();
-        } else if moved.elapsed() > STUCK {
-            anyhow::bail!("{left} of {count} results are missing, and none comes");
-        }
-    }
-    Ok(now())
 }

@@ -15,9 +15,9 @@ use serde::Serialize;
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::consumer::{Consumers, Told, now};
+use crate::consumer::{Consumers, Told};
 use crate::requests::{Feeder, Ready};
-use crate::results::{self, Answers, Interpreter, Reader};
+use crate::results::{self, Answers, Reader};
 use crate::usage::{Cpu, until_quiet};
 use crate::world::World;
 
@@ -31,10 +31,6 @@ const NAME: &str = "bench-bank";
 const RECEIVERS: usize = 1_000;
 /// What our account is opened with: a won a command, and fees of a few hundred.
 const OPENING: i64 = 100_000_000_000_000;
-/// No result for so long: it has failed.
-const STUCK: Duration = Duration::from_secs(60);
-/// Nothing was read for so long: there is nothing more.
-const QUIET: Duration = Duration::from_millis(1_500);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +138,7 @@ impl Commands {
         let consumers = Consumers::start(&world.stack, &world.endpoints, Flow::Firmbanking, 1)?;
         let reading = {
             let (reader, count) = (Arc::clone(&reader), asked.len());
-            tokio::task::spawn_blocking(move || until_read(&reader, count))
+            tokio::task::spawn_blocking(move || reader.until_read(count))
         };
         let ready = consumers.until_assigned().await?;
         let ended = reading.await?.context("the results")?;
@@ -229,32 +225,9 @@ async fn totals(bank: &BankClient, date: chrono::NaiveDate) -> anyhow::Result<To
         .outgoing)
 }
 
-/// Reads so many results; tells when the last one was there.
-fn until_read(reader: &Reader, count: usize) -> anyhow::Result<f64> {
-    let mut moved = Instant::now();
-    let mut left = count;
-    while left > 0 {
-        if reader.next(Duration::from_millis(200), |_| ())?.is_some() {
-            left -= 1;
-            moved = Instant::now();
-        } else if moved.elapsed() > STUCK {
-            anyhow::bail!("{left} of {count} results are missing, and none comes");
-        }
-    }
-    Ok(now())
-}
-
 /// Each command has one result and one number.
 async fn check(world: &World, reader: &Reader, asked: &[(Uuid, i64)]) -> anyhow::Result<()> {
-    let mut answers = Answers::default();
-    let mut interpreter = Interpreter::new(Flow::Firmbanking, &world.endpoints.registry_url);
-    reader.rewind()?;
-    // The first answer may take a moment after the rewinding.
-    let mut patience = STUCK;
-    while let Some(payload) = reader.next(patience, <[u8]>::to_vec)? {
-        answers.add(interpreter.read(&payload).await?);
-        patience = QUIET;
-    }
+    let answers = Answers::read(reader, Flow::Firmbanking, &world.endpoints.registry_url).await?;
     answers.are_once_for(asked.iter().map(|(id, _)| *id))?;
     let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
     let row = sqlx::query(

@@ -1,7 +1,7 @@
 //! The results, as a read_committed reader sees them.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use mypay_schemas::Flow;
@@ -16,7 +16,13 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
+use crate::consumer::now;
+
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing was read for so long: there is nothing more.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// No result for so long: what is measured has failed.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// The topic in which a flow's outcome shows: for a recharge, the command to
 /// its bank.
@@ -68,6 +74,21 @@ impl Reader {
     /// Begins again where it began.
     pub fn rewind(&self) -> anyhow::Result<()> {
         Ok(self.consumer.assign(&self.begin)?)
+    }
+
+    /// Reads so many results; tells when the last one was there.
+    pub fn until_read(&self, count: usize) -> anyhow::Result<f64> {
+        let mut moved = Instant::now();
+        let mut left = count;
+        while left > 0 {
+            if self.next(Duration::from_millis(200), |_| ())?.is_some() {
+                left -= 1;
+                moved = Instant::now();
+            } else if moved.elapsed() > STUCK {
+                anyhow::bail!("{left} of {count} results are missing, and none comes");
+            }
+        }
+        Ok(now())
     }
 
     /// Waits for a record, at most so long; gives what `look` makes of it.
@@ -140,6 +161,20 @@ impl Interpreter {
 pub struct Answers(HashMap<Uuid, (u32, bool)>);
 
 impl Answers {
+    /// Reads all results from where the reader began.
+    pub async fn read(reader: &Reader, flow: Flow, registry_url: &str) -> anyhow::Result<Self> {
+        let mut answers = Self::default();
+        let mut interpreter = Interpreter::new(flow, registry_url);
+        reader.rewind()?;
+        // The first answer may take a moment after the rewinding.
+        let mut patience = STUCK;
+        while let Some(payload) = reader.next(patience, <[u8]>::to_vec)? {
+            answers.add(interpreter.read(&payload).await?);
+            patience = QUIET;
+        }
+        Ok(answers)
+    }
+
     /// Counts an answer.
     pub fn add(&mut self, told: Told) {
         let (times, granted) = self.0.entry(told.request_id).or_insert((0, true));

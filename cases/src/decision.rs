@@ -96,15 +96,16 @@ pub enum Standing {
     Overtaken(String),
 }
 
-/// Takes a decision down. The same decision again changes nothing.
-pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<Standing, DecideError> {
+/// Takes a decision down; tells where it stands, and whether it is new. The same
+/// decision again changes nothing.
+pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, bool), DecideError> {
     check(decision)?;
     let mut transaction = pool.begin().await?;
     let state = case_state(&mut transaction, decision.case_id)
         .await?
         .ok_or(DecideError::NoSuchCase(decision.case_id))?;
     if let Some(known) = known(&mut transaction, decision).await? {
-        return known;
+        return Ok((known?, false));
     }
     if !state.is_open {
         return Err(DecideError::Conflict(format!(
@@ -142,7 +143,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<Standing, Deci
         ));
     }
     transaction.commit().await?;
-    Ok(Standing::Taken)
+    Ok((Standing::Taken, true))
 }
 
 /// Where a decision stands; `None`: it was never taken.

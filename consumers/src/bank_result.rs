@@ -20,14 +20,24 @@ pub const TOPIC: &str = Flow::Firmbanking.result_topic();
 
 /// Identifies a bank's result.
 pub fn identity(result: &FirmbankingResult) -> Identity<'_> {
-    let mut content_hash = [0; 16];
-    // Which command it tells of, and nothing else: what it says of the outcome
-    // is not believed anyway (see `Answer`).
-    content_hash.copy_from_slice(derive(Uuid::nil(), &result.request_id).as_bytes());
+    identity_of_told(
+        &result.message_id,
+        &result.correlation_id,
+        &result.request_id,
+    )
+}
+
+/// Identifies what is told of a command: by the command, and nothing else. What
+/// the message says of the outcome is not believed anyway (see [`Answer`]).
+pub(crate) fn identity_of_told<'a>(
+    message_id: &'a str,
+    correlation_id: &'a str,
+    request_id: &str,
+) -> Identity<'a> {
     Identity {
-        message_id: &result.message_id,
-        correlation_id: &result.correlation_id,
-        content_hash,
+        message_id,
+        correlation_id,
+        content_hash: *derive(Uuid::nil(), request_id).as_bytes(),
     }
 }
 

@@ -27,7 +27,7 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::bank_result::{self, Answer, Command, ResultHead};
-use crate::bank_reversal;
+use crate::bank_reversal::{self, Reversals};
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
@@ -73,7 +73,7 @@ pub struct State {
     book: Book,
     corporate: Vec<BankAccount>,
     awaiting: HashMap<Uuid, Awaiting>,
-    reversals: reversed::Reversals,
+    reversals: Reversals<reversed::Remitted>,
     begun: Vec<Begun>,
     ended: Vec<(Uuid, Outcome)>,
 }
@@ -182,8 +182,8 @@ impl Handler for Remittance {
         }
         let awaiting = awaiting(connection, &commands).await?;
         members.extend(awaiting.values().map(|awaiting| awaiting.sender_id));
-        let reversals = reversed::load(connection, &came_back).await?;
-        members.extend(reversals.senders());
+        let reversals = Reversals::<reversed::Remitted>::load(connection, &came_back).await?;
+        members.extend(reversals.due().map(|payout| payout.sender_id));
         let corporate = if to_banks {
             Contracts::load(connection, today).await?.in_force()
         } else {
@@ -207,7 +207,12 @@ impl Handler for Remittance {
                 let State {
                     book, reversals, ..
                 } = state;
-                reversals.decide(book, reversal, arrived.partition, at)
+                reversals.decide(reversal, at, |entry_id, from_bank, payout| {
+                    // The amount is the sender's again.
+                    let (sender_id, amount) = (payout.sender_id, payout.amount);
+                    let partition = arrived.partition;
+                    remittance::reversed(book, entry_id, sender_id, amount, from_bank, partition);
+                })
             }
         }
     }
@@ -220,7 +225,7 @@ impl Handler for Remittance {
     ) -> Result<(), WriteError> {
         insert(connection, &state.begun, at).await?;
         end(connection, &state.ended, at).await?;
-        state.reversals.write(connection, at).await?;
+        state.reversals.note(connection, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 

@@ -31,7 +31,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::bank_result::{self, Answer, Command, ResultHead};
-use crate::bank_reversal;
+use crate::bank_reversal::{self, Reversals};
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
 
@@ -121,7 +121,7 @@ pub struct State {
     book: Book,
     bases: HashMap<Uuid, Basis>,
     awaiting: HashMap<Uuid, Awaiting>,
-    reversals: reversed::Reversals,
+    reversals: Reversals<reversed::PaidOut>,
     runs: Vec<Run>,
     ended: Vec<(Awaiting, bool)>,
 }
@@ -212,7 +212,7 @@ impl Handler for Settlement {
             book: Book::new(today, []),
             bases: HashMap::new(),
             awaiting: HashMap::new(),
-            reversals: reversed::Reversals::default(),
+            reversals: Reversals::default(),
             runs: Vec::new(),
             ended: Vec::new(),
         };
@@ -237,7 +237,7 @@ impl Handler for Settlement {
             }
         }
         state.awaiting = found::awaiting(connection, &commands).await?;
-        state.reversals = reversed::load(connection, &came_back).await?;
+        state.reversals = Reversals::load(connection, &came_back).await?;
         Ok(state)
     }
 
@@ -249,7 +249,11 @@ impl Handler for Settlement {
                 let State {
                     book, reversals, ..
                 } = state;
-                reversals.decide(book, reversal, at)
+                reversals.decide(reversal, at, |entry_id, from_bank, payout| {
+                    // The franchise is owed it again.
+                    let (franchise_id, amount) = (payout.franchise_id, payout.amount);
+                    settlement::reversed(book, entry_id, franchise_id, amount, from_bank);
+                })
             }
         }
     }
@@ -271,7 +275,9 @@ impl Handler for Settlement {
             outbox::write(connection, WRITER, &commands, at).await?;
         }
         write::ended(connection, &state.ended, at).await?;
-        state.reversals.write(connection, at).await?;
+        state.reversals.note(connection, at).await?;
+        let back = state.reversals.made();
+        write::owe(connection, back.map(|it| (it.franchise_id, it.amount))).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 

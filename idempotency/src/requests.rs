@@ -39,11 +39,3 @@ impl Requests {
         }
     }
 }
-
-impl std::fmt::Debug for Requests {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests")
-            .field("seen", &self.seen)
-            .finish()
-    }
-}

@@ -96,25 +96,20 @@ pub(super) const QUERIES: &[Query] = &[
         differs: "
             SELECT franchise_id AS id, 'payable'::text AS place, sum(expected) AS expected,
                    sum(found) AS found
-              FROM (SELECT s.franchise_id, s.gross AS expected, 0 AS found
-                      FROM payment.slip s
+              FROM (SELECT line.franchise_id, line.won AS expected, 0 AS found
+                      FROM (SELECT franchise_id, partition, \"offset\", gross AS won
+                              FROM payment.slip
+                             UNION ALL
+                            SELECT franchise_id, partition, \"offset\", -amount
+                              FROM payment.cancel) AS line
                       LEFT JOIN settlement.position everyone
                              ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
-                            AND everyone.partition = s.partition
+                            AND everyone.partition = line.partition
                       LEFT JOIN settlement.position own
-                             ON own.franchise_id = s.franchise_id AND own.partition = s.partition
-                     WHERE s.\"offset\" >= greatest(coalesce(everyone.next_offset, 0),
-                                                  coalesce(own.next_offset, 0))
-                     UNION ALL
-                    SELECT c.franchise_id, -c.amount, 0
-                      FROM payment.cancel c
-                      LEFT JOIN settlement.position everyone
-                             ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
-                            AND everyone.partition = c.partition
-                      LEFT JOIN settlement.position own
-                             ON own.franchise_id = c.franchise_id AND own.partition = c.partition
-                     WHERE c.\"offset\" >= greatest(coalesce(everyone.next_offset, 0),
-                                                 coalesce(own.next_offset, 0))
+                             ON own.franchise_id = line.franchise_id
+                            AND own.partition = line.partition
+                     WHERE line.\"offset\" >= greatest(coalesce(everyone.next_offset, 0),
+                                                     coalesce(own.next_offset, 0))
                      UNION ALL
                     SELECT franchise_id, amount, 0 FROM settlement.owed
                      UNION ALL
@@ -133,26 +128,22 @@ pub(super) const QUERIES: &[Query] = &[
                        || sum(commission) AS expected,
                    sum(paid_slips) || ' / ' || sum(paid_gross) || ' / ' || sum(paid_cancelled) || ' / '
                        || sum(paid_commission) AS found
-              FROM (SELECT s.franchise_id, 1 AS slips, s.gross, 0 AS cancelled, s.commission,
+              FROM (SELECT line.franchise_id, line.slips, line.gross, line.cancelled, line.commission,
                            0 AS paid_slips, 0 AS paid_gross, 0 AS paid_cancelled, 0 AS paid_commission
-                      FROM payment.slip s
+                      FROM (SELECT franchise_id, partition, \"offset\", 1 AS slips, gross,
+                                   0 AS cancelled, commission
+                              FROM payment.slip
+                             UNION ALL
+                            SELECT franchise_id, partition, \"offset\", 0, 0, amount, -commission_back
+                              FROM payment.cancel) AS line
                       LEFT JOIN settlement.position everyone
                              ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
-                            AND everyone.partition = s.partition
+                            AND everyone.partition = line.partition
                       LEFT JOIN settlement.position own
-                             ON own.franchise_id = s.franchise_id AND own.partition = s.partition
-                     WHERE s.\"offset\" < greatest(coalesce(everyone.next_offset, 0),
-                                                 coalesce(own.next_offset, 0))
-                     UNION ALL
-                    SELECT c.franchise_id, 0, 0, c.amount, -c.commission_back, 0, 0, 0, 0
-                      FROM payment.cancel c
-                      LEFT JOIN settlement.position everyone
-                             ON everyone.franchise_id = '00000000-0000-0000-0000-000000000000'
-                            AND everyone.partition = c.partition
-                      LEFT JOIN settlement.position own
-                             ON own.franchise_id = c.franchise_id AND own.partition = c.partition
-                     WHERE c.\"offset\" < greatest(coalesce(everyone.next_offset, 0),
-                                                 coalesce(own.next_offset, 0))
+                             ON own.franchise_id = line.franchise_id
+                            AND own.partition = line.partition
+                     WHERE line.\"offset\" < greatest(coalesce(everyone.next_offset, 0),
+                                                    coalesce(own.next_offset, 0))
                      UNION ALL
                     SELECT franchise_id, 0, 0, 0, 0, slips, gross, cancelled, commission
                       FROM settlement.payout) AS sides

@@ -58,7 +58,15 @@ pub(super) async fn run(
     .execute(&mut *connection)
     .await?;
     payouts(connection, run, at).await?;
-    owed(connection, &run.payouts).await
+    // What was owed is in the run now: paid, or carried with the run's own net.
+    let taken_in = run.payouts.iter().map(|payout| {
+        let owed_now = match payout.net {
+            Net::Pay(_) => 0,
+            Net::Carry(amount, _) => amount,
+        };
+        (payout.found.franchise_id, owed_now - payout.found.owed)
+    });
+    owe(connection, taken_in).await
 }
 
 /// Keeps what the run settled, lane by lane: its statements are made of it.
@@ -155,31 +163,27 @@ async fn payouts(
     Ok(())
 }
 
-/// What was owed is in the run now: paid, or carried with the run's own net.
+/// Adds to what franchises are owed, whole won each.
 ///
-/// Written as a difference: a bank may refuse an older payout at this instant,
-/// and what it adds must not be overwritten.
-async fn owed(connection: &mut PgConnection, payouts: &[Payout]) -> Result<(), sqlx::Error> {
+/// Written as a difference: a run, a bank that refuses and one that gives back may
+/// write at the same instant, and none may overwrite what another adds.
+pub(super) async fn owe(
+    connection: &mut PgConnection,
+    differences: impl Iterator<Item = (Uuid, i64)>,
+) -> Result<(), sqlx::Error> {
+    let (franchises, amounts): (Vec<Uuid>, Vec<i64>) = differences.unzip();
+    if franchises.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO settlement.owed AS o (franchise_id, amount)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[])
+         SELECT d.franchise_id, sum(d.amount)::bigint
+           FROM unnest($1::uuid[], $2::bigint[]) AS d(franchise_id, amount)
+          GROUP BY d.franchise_id ORDER BY d.franchise_id
          ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
     )
-    .bind(
-        payouts
-            .iter()
-            .map(|payout| payout.found.franchise_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        payouts
-            .iter()
-            .map(|payout| match payout.net {
-                Net::Pay(_) => -payout.found.owed,
-                Net::Carry(amount, _) => amount - payout.found.owed,
-            })
-            .collect::<Vec<_>>(),
-    )
+    .bind(franchises)
+    .bind(amounts)
     .execute(connection)
     .await?;
     Ok(())
@@ -215,21 +219,6 @@ pub(super) async fn ended(
         return Err(WriteError::Shortfall);
     }
     let refused = ended.iter().filter(|(_, done)| !done);
-    sqlx::query(
-        "INSERT INTO settlement.owed AS o (franchise_id, amount)
-         SELECT r.franchise_id, sum(r.amount)::bigint
-           FROM unnest($1::uuid[], $2::bigint[]) AS r(franchise_id, amount)
-          GROUP BY r.franchise_id ORDER BY r.franchise_id
-         ON CONFLICT (franchise_id) DO UPDATE SET amount = o.amount + EXCLUDED.amount",
-    )
-    .bind(
-        refused
-            .clone()
-            .map(|(payout, _)| payout.franchise_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(refused.map(|(payout, _)| payout.amount).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+    let owed = refused.map(|(payout, _)| (payout.franchise_id, payout.amount));
+    Ok(owe(connection, owed).await?)
 }

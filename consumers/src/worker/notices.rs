@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::command::six_digits;
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
-use mypay_decide::{AccountKind, Book, EntryKind, Limits, SystemAccount, firmbanking};
+use mypay_decide::{Book, EntryKind, Limits, SystemAccount, firmbanking};
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
 use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
@@ -301,10 +301,7 @@ fn post(book: &mut Book, Reversed { notice, command }: &Reversed) {
         return;
     }
     let cash = SystemAccount::corporate_cash(&notice.bank_code, 0);
-    let receiver = match &command.to_ours {
-        Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
-        None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
-    };
+    let receiver = record::receiver(command.to_ours.as_deref());
     let entry_id = reversal_id(command.firmbanking_id);
     let kind = EntryKind::Reversal;
     book.post((entry_id, 0), kind, cash, receiver, notice.amount);

@@ -55,6 +55,14 @@ impl Next {
             Next::Manual => "manual",
         }
     }
+
+    /// What the bank took for the command, whole won.
+    pub(super) fn fee(&self) -> i64 {
+        match self {
+            Next::Done { fee, .. } | Next::Refused { fee, .. } => *fee,
+            _ => 0,
+        }
+    }
 }
 
 /// How soon something that passes is tried again.

@@ -215,15 +215,7 @@ impl Recorder {
     ) -> Result<(), RecordError> {
         let events = records
             .into_iter()
-            .map(|(key, traceparent, record)| {
-                Ok(Event {
-                    topic,
-                    key: key.into_bytes(),
-                    payload: self.encoders.encode(topic, &record)?,
-                    traceparent,
-                    headers: Vec::new(),
-                })
-            })
+            .map(|(key, traceparent, record)| self.encoded(topic, key, traceparent, &record))
             .collect::<Result<Vec<_>, EncodersError>>()?;
         outbox::write(connection, &self.writer, &events, at).await?;
         Ok(())
@@ -255,10 +247,7 @@ impl Recorder {
             bank_code: changed.from_bank.clone(),
             business_date: changed.business_date.map(|date| date.to_string()),
             transaction_number: changed.number.map(i64::from),
-            fee: match &answered.next {
-                Next::Done { fee, .. } | Next::Refused { fee, .. } => *fee,
-                _ => 0,
-            },
+            fee: answered.next.fee(),
             causation_id: Some(request_id.clone()),
         };
         let topic = Flow::Firmbanking.result_topic();
@@ -268,11 +257,21 @@ impl Recorder {
             .origin_id
             .unwrap_or(changed.firmbanking_id)
             .to_string();
+        self.encoded(topic, key, changed.traceparent.clone(), &record)
+    }
+
+    fn encoded<T: serde::Serialize>(
+        &self,
+        topic: &'static str,
+        key: String,
+        traceparent: Option<String>,
+        record: &T,
+    ) -> Result<Event, EncodersError> {
         Ok(Event {
             topic,
             key: key.into_bytes(),
-            payload: self.encoders.encode(topic, &record)?,
-            traceparent: changed.traceparent.clone(),
+            payload: self.encoders.encode(topic, record)?,
+            traceparent,
             headers: Vec::new(),
         })
     }
@@ -369,10 +368,6 @@ async fn change(
         Next::Pending { due_at } | Next::Unknown { due_at } => due_at,
         _ => at,
     };
-    let fee = |answered: &Answered| match &answered.next {
-        Next::Done { fee, .. } | Next::Refused { fee, .. } => *fee,
-        _ => 0,
-    };
     let rows = sqlx::query(
         "WITH answered AS (
              SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bigint[],
@@ -406,7 +401,7 @@ async fn change(
     .bind(answers.iter().map(|answered| answered.fence).collect::<Vec<_>>())
     .bind(answers.iter().map(state).collect::<Vec<_>>())
     .bind(answers.iter().map(due_at).collect::<Vec<_>>())
-    .bind(answers.iter().map(fee).collect::<Vec<_>>())
+    .bind(answers.iter().map(|answered| answered.next.fee()).collect::<Vec<_>>())
     .bind(
         answers
             .iter()
@@ -457,10 +452,7 @@ fn post(book: &mut Book, changed: &Changed, fee: i64) {
     post_fee(book, changed, fee);
     if !firmbanking::is_reserved(&changed.purpose) {
         let cash = SystemAccount::corporate_cash(&changed.from_bank, 0);
-        let receiver = match &changed.to_ours {
-            Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
-            None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
-        };
+        let receiver = receiver(changed.to_ours.as_deref());
         let entry_id = derive(changed.firmbanking_id, "transfer");
         book.post(
             (entry_id, 0),
@@ -469,6 +461,15 @@ fn post(book: &mut Book, changed: &Changed, fee: i64) {
             cash,
             changed.amount,
         );
+    }
+}
+
+/// Who gets what a direct command of staff moves: our account at that bank, or
+/// somebody of whom the ledger knows nothing.
+pub(super) fn receiver(to_ours: Option<&str>) -> SystemAccount {
+    match to_ours {
+        Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
+        None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
     }
 }
 

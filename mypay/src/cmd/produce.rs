@@ -15,6 +15,7 @@ use mypay_producers::{Acceptance, Answer, Submission, line};
 use mypay_schemas::Flow;
 use mypay_stack::Endpoints;
 use serde::Serialize;
+use sqlx::PgPool;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ const REFUSED: u8 = 1;
 /// How many requests wait for their commit at once: some commits' worth.
 const IN_FLIGHT: usize = 2_000;
 /// So often is a neighbour tried that does not answer at the start.
-pub(crate) const TRIES: usize = 5;
+const TRIES: usize = 5;
 /// For so long the database may be away while the file is read.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many of the bad lines are shown.
@@ -77,7 +78,7 @@ struct Sent {
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
-        let producer = open().await?;
+        let (producer, _) = open().await?;
         let bar = bar(&self.file).await?;
         let mut stop = super::signals::stop();
         let read = read(self.flow, &self.file, producer.acceptance(), &bar);
@@ -105,17 +106,20 @@ impl Args {
     }
 }
 
-async fn open() -> anyhow::Result<Producer> {
+/// A producer of this process, and the database that it writes to.
+pub(super) async fn open() -> anyhow::Result<(Producer, PgPool)> {
     let endpoints = Endpoints::discover()?;
+    let pool = mypay_database::pool(&endpoints.database_url, 6)?;
     let settings = Settings {
         kafka_bootstrap: endpoints.kafka_bootstrap,
         registry_url: endpoints.registry_url,
         role: "producer",
         tries: Some(TRIES),
     };
-    let pool = mypay_database::pool(&endpoints.database_url, 6)?;
     let (stage, _) = watch::channel(Stage::Database);
-    Ok(Producer::open(pool, &settings, Arc::new(Metrics::default()), &stage).await?)
+    let metrics = Arc::new(Metrics::default());
+    let producer = Producer::open(pool.clone(), &settings, metrics, &stage).await?;
+    Ok((producer, pool))
 }
 
 /// Progress by bytes: the lines of a file are not counted before they are read.

@@ -1,7 +1,6 @@
 //! `mypay settle`: asks for a settlement run, and waits for it if told to.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,15 +8,11 @@ use chrono::{DateTime, Utc};
 use mypay_idempotency::queue_log::{self, Known, Status};
 use mypay_producers::Producer;
 use mypay_producers::accept::{Answer, Envelope};
-use mypay_producers::metrics::Metrics;
-use mypay_producers::producer::{Settings, Stage};
 use mypay_producers::settlement::SettlementBody;
 use mypay_schemas::Flow;
 use mypay_schemas::identity::time_of;
-use mypay_stack::Endpoints;
 use serde::Serialize;
 use sqlx::PgPool;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 /// The exit code where the run was rejected.
@@ -64,17 +59,7 @@ impl Args {
             Some(cut_at) => cut_at,
             None => DateTime::from_timestamp_millis(time_of(id)).context("the id's time")?,
         };
-        let endpoints = Endpoints::discover()?;
-        let pool = mypay_database::pool(&endpoints.database_url, 6)?;
-        let settings = Settings {
-            kafka_bootstrap: endpoints.kafka_bootstrap,
-            registry_url: endpoints.registry_url,
-            role: "producer",
-            tries: Some(super::produce::TRIES),
-        };
-        let (stage, _) = watch::channel(Stage::Database);
-        let metrics = Arc::new(Metrics::default());
-        let producer = Producer::open(pool.clone(), &settings, metrics, &stage).await?;
+        let (producer, pool) = super::produce::open().await?;
         let asked = self.ask(&producer, id, cut_at).await;
         producer.close(SEND_ON).await?;
         asked?;

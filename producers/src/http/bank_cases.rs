@@ -111,7 +111,6 @@ pub(crate) async fn decide(
         .outcome
         .parse()
         .map_err(|why: String| Problem::invalid("invalid_field", why))?;
-    let known = mypay_cases::standing(&app.pool, decision_id).await?;
     let decision = Decision {
         decision_id,
         case_id,
@@ -120,10 +119,11 @@ pub(crate) async fn decide(
         operator: body.operator,
         reason: body.reason,
     };
-    let standing = mypay_cases::decide(&app.pool, &decision).await?;
-    let status = match known {
-        None => StatusCode::ACCEPTED,
-        Some(_) => StatusCode::OK,
+    let (standing, new) = mypay_cases::decide(&app.pool, &decision).await?;
+    let status = if new {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
     };
     let (standing, overtaken) = match standing {
         Standing::Taken => ("TAKEN", None),

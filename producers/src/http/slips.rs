@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::extract::{Asked, Id};
+use super::members::unknown;
 use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
 
@@ -105,7 +106,7 @@ pub(crate) async fn of_member(
             .bind(member_id)
             .fetch_optional(&app.pool)
             .await?
-            .ok_or_else(|| Problem::not_found("unknown_member", "there is no such member"))?;
+            .ok_or_else(unknown)?;
     }
     let slips = with_cancels(&app.pool, &rows).await?;
     Ok(Json(page.page(slips, |slip| slip.payment_id.to_string())?))

@@ -227,7 +227,7 @@ async fn a_decision_that_the_bank_s_answer_was_faster_than_is_void() -> anyhow::
         operator: "kim".into(),
         reason: "nobody answers the telephone".into(),
     };
-    ensure!(mypay_cases::decide(&world.pool, &decision).await? == Standing::Taken);
+    ensure!(mypay_cases::decide(&world.pool, &decision).await? == (Standing::Taken, true));
     // The bank's own word arrives, and it is done.
     now_is("unknown").await?;
     let firmbanking = world.again(&firmbanking)?;

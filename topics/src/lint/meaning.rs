@@ -71,7 +71,7 @@ fn is_sentence(why: &str) -> bool {
 
 fn schema_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
     let message = match (&topic.schema, topic.role) {
-        (None, Role::Request | Role::Result | Role::Reversal) => {
+        (None, role) if topic.carries_money() && role != Role::DeadLetter => {
             "`schema` must name the record".to_owned()
         }
         (None, _) => return None,
@@ -92,7 +92,7 @@ fn schema_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
 fn key_problem(topic: &Topic, schemas: &[KnownSchema]) -> Option<Problem> {
     let message = match (&topic.key, topic.role) {
         (None, _) => "`key` must say what the record's key is".to_owned(),
-        (Some(Key::None), Role::Request | Role::Result | Role::Reversal | Role::DeadLetter) => {
+        (Some(Key::None), _) if topic.carries_money() => {
             "`key: none` would spread the requests of one account over all lanes".to_owned()
         }
         (Some(Key::Original), role) if role != Role::DeadLetter => {

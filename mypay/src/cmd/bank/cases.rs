@@ -142,8 +142,8 @@ impl Decide {
             reason: self.reason,
         };
         let standing = match mypay_cases::decide(&pool, &decision).await {
-            Ok(Standing::Taken) => until_applied(&pool, decision.decision_id).await?,
-            Ok(standing) => standing,
+            Ok((Standing::Taken, _)) => until_applied(&pool, decision.decision_id).await?,
+            Ok((standing, _)) => standing,
             Err(error @ mypay_cases::DecideError::Conflict(_)) => {
                 eprintln!("error: {error}");
                 return Ok(ExitCode::from(CONFLICT));
