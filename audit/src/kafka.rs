@@ -8,7 +8,7 @@ use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error::AuditError;
@@ -90,7 +90,7 @@ pub(crate) fn spans(consumer: &Reader, topics: &[&'static str]) -> Result<Vec<Sp
     partitions(consumer, topics)?
         .into_iter()
         .map(|(topic, partition)| {
-            let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE)?;
+            let (low, high) = patiently(|| consumer.fetch_watermarks(topic, partition, PATIENCE))?;
             Ok(Span {
                 topic,
                 partition,
@@ -108,7 +108,7 @@ pub(crate) fn partitions(
 ) -> Result<Vec<(&'static str, i32)>, AuditError> {
     let mut all = Vec::new();
     for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+        let metadata = patiently(|| consumer.fetch_metadata(Some(topic), PATIENCE))?;
         let of_topic = metadata
             .topics()
             .iter()
@@ -152,7 +152,7 @@ pub(crate) fn committed(
     for (topic, partition) in partitions {
         wanted.add_partition(topic, *partition);
     }
-    let committed = ask_committed(&group, &wanted)?;
+    let committed = patiently(|| group.committed_offsets(wanted.clone(), PATIENCE))?;
     let offset = |(topic, partition): (&'static str, i32)| match committed
         .find_partition(topic, partition)?
         .offset()
@@ -163,22 +163,20 @@ pub(crate) fn committed(
     Ok(partitions.iter().copied().filter_map(offset).collect())
 }
 
-/// Asks until the group's coordinator answers: on a cluster that has just come
-/// up, or moves it, another broker says for a moment that it is not the one.
-fn ask_committed(
-    group: &Reader,
-    wanted: &TopicPartitionList,
-) -> Result<TopicPartitionList, AuditError> {
+/// Asks until the broker in charge answers: on a cluster that has just come up, or
+/// moves a partition's leader or a group's coordinator, another broker says for a
+/// moment that it is not the one. Leaders move back by themselves some minutes
+/// after a broker was away.
+fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match group.committed_offsets(wanted.clone(), PATIENCE) {
-            Ok(committed) => return Ok(committed),
+        match ask() {
             Err(error)
                 if is_on_the_move(error.rdkafka_error_code()) && Instant::now() < deadline =>
             {
                 std::thread::sleep(Duration::from_millis(200));
             }
-            Err(error) => return Err(error.into()),
+            answer => return answer,
         }
     }
 }
@@ -190,6 +188,10 @@ fn is_on_the_move(code: Option<RDKafkaErrorCode>) -> bool {
             RDKafkaErrorCode::NotCoordinator
                 | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::FencedLeaderEpoch
         )
     )
 }
@@ -202,7 +204,8 @@ pub(crate) fn await_decided(bootstrap: &str, spans: &[Span]) -> Result<(), Audit
     for span in spans {
         loop {
             // Under read_committed the end is the last stable offset.
-            let (_, stable) = committed.fetch_watermarks(span.topic, span.partition, PATIENCE)?;
+            let (_, stable) =
+                patiently(|| committed.fetch_watermarks(span.topic, span.partition, PATIENCE))?;
             if stable >= span.high {
                 break;
             }
@@ -218,4 +221,32 @@ pub(crate) fn await_decided(bootstrap: &str, spans: &[Span]) -> Result<(), Audit
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails so often, then answers.
+    fn after(failures: u32, code: RDKafkaErrorCode) -> (KafkaResult<u32>, u32) {
+        let mut asked = 0;
+        let answer = patiently(|| {
+            asked += 1;
+            if asked > failures {
+                Ok(asked)
+            } else {
+                Err(KafkaError::MetadataFetch(code))
+            }
+        });
+        (answer, asked)
+    }
+
+    #[test]
+    fn a_leader_that_moves_is_waited_for_and_another_error_is_not() {
+        let (answer, asked) = after(2, RDKafkaErrorCode::NotLeaderForPartition);
+        assert_eq!((answer, asked), (Ok(3), 3));
+        let (answer, asked) = after(2, RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(answer.is_err());
+        assert_eq!(asked, 1);
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod copy;
 mod nodelay;
+pub mod standstill;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,13 +13,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 /// The migrations, numbered; the reason of each stands at its top.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
+/// What the sessions of [`pool`] are called in `pg_stat_activity`.
+const APPLICATION: &str = "mypay";
+
 /// A pool of at most `connections` connections, opened when they are needed.
 ///
 /// A database that is down is not an error here: who asks for a connection
 /// finds out, and tries again.
 pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(database_url)?
-        .application_name("mypay")
+        .application_name(APPLICATION)
         .options([
             // Batches are joined from an array to a table by key. The planner
             // must take the array's order, in which rows are locked: two lanes
@@ -30,7 +34,8 @@ pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
             ("enable_seqscan", "off"),
             ("jit", "off"),
             // A process that was stopped, or a machine that vanished, must not
-            // hold a lane's row: who comes after it would wait for ever.
+            // hold a lane's row: who comes after it would wait for ever. (Where it
+            // was stopped in the midst of a statement: `standstill`.)
             ("idle_in_transaction_session_timeout", "10s"),
             ("lock_timeout", "20s"),
             ("statement_timeout", "60s"),

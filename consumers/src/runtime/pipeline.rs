@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
+use mypay_database::standstill;
 use mypay_idempotency::horizon::Horizon;
 use mypay_idempotency::lane;
 use mypay_idempotency::slot::{self, Slot};
@@ -32,6 +33,10 @@ const WORKERS: usize = 3;
 /// by batches: while little comes in, batches are small, and one transaction
 /// must be able to take all that are there.
 const EVENTS_WAITING: u32 = 16_000;
+
+/// Every so many seconds it is looked whether another process stands still with
+/// rows locked.
+const STANDSTILL_EVERY: u64 = 3;
 
 /// How long a stop waits for batches that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -438,7 +443,8 @@ fn patience() -> backon::ExponentialBackoff {
         .build()
 }
 
-/// Notes what is in Kafka while lanes are idle, and makes coming partitions.
+/// Notes what is in Kafka while lanes are idle, ends what stands still, and
+/// makes coming partitions.
 async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Intake<H::Message>>) {
     let mut noted = HashMap::new();
     let mut ticks: u64 = 0;
@@ -446,6 +452,17 @@ async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Int
         tokio::time::sleep(Duration::from_secs(1)).await;
         ticks += 1;
         note::<H>(&pool, intake.emitted(), &mut noted).await;
+        if ticks.is_multiple_of(STANDSTILL_EVERY) {
+            match standstill::end(&pool).await {
+                Ok(0) => {}
+                Ok(ended) => tracing::warn!(
+                    ended,
+                    "sessions were ended whose process stands still in the midst of a statement"
+                ),
+                // The database is away; it will be asked again.
+                Err(error) => tracing::debug!(%error, "looking for sessions that stand still"),
+            }
+        }
         if ticks.is_multiple_of(3_600)
             && let Err(error) = horizon.renew(&pool, Utc::now()).await
         {
