@@ -5,6 +5,7 @@ mod bank_accounts;
 mod bank_cases;
 mod brokers;
 mod cancellations;
+mod commands;
 mod commissions;
 mod contracts;
 mod docs;
@@ -75,8 +76,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 fn resources() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(members::create::create, members::list))
-        .routes(routes!(members::find))
+        .routes(routes!(members::find, members::modify::modify))
+        .routes(routes!(members::versions::list))
         .routes(routes!(bank_accounts::register, bank_accounts::find))
+        .routes(routes!(bank_accounts::history::list))
+        .routes(routes!(commands::of_member))
         .routes(routes!(money::of_member))
         .routes(routes!(money::history))
         .routes(routes!(money::of_area))
@@ -95,10 +99,13 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(holds::release))
         .routes(routes!(slips::of_member))
         .routes(routes!(firmbankings::create))
+        .routes(routes!(commands::find))
         .routes(routes!(requests::find))
         .routes(routes!(franchises::slips))
         .routes(routes!(contracts::put))
         .routes(routes!(contracts::list))
+        .routes(routes!(contracts::versions::list))
+        .routes(routes!(contracts::bill::bill))
         .routes(routes!(bank_cases::list))
         .routes(routes!(bank_cases::find))
         .routes(routes!(bank_cases::decide))

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `recharge.rs`, `remittance.rs`, `payment.rs`, `settlement.rs`, `firmbanking.rs` | what a client sends for each flow, and what is wrong with it |
 //! | `request.rs` | what these have in common |
+//! | `written.rs` | texts in any script, e-mail addresses, dates |
 //! | `line.rs` | the same as a line of a file |
 //! | `accept.rs`, `accept/` | many requests, one commit |
 //! | `producer.rs` | all that accepting needs: a slot, the schema ids, the relay |
@@ -31,6 +32,7 @@ pub mod remittance;
 pub mod request;
 pub mod schedule;
 pub mod settlement;
+mod written;
 
 pub use accept::{Acceptance, Answer, Envelope, Submission};
 pub use producer::Producer;

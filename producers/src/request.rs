@@ -1,5 +1,6 @@
 //! What the requests of all flows have in common when a client sends them.
 
+use chrono::NaiveDate;
 use mypay_bank::BankAccount;
 use mypay_decide::Reason;
 use mypay_decide::book::valid_amount;
@@ -8,6 +9,8 @@ use mypay_schemas::{Flow, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
+
+use crate::written;
 
 /// The longest name of an account's holder, in characters.
 pub const HOLDER_NAME_MAX: usize = mypay_decide::firmbanking::HOLDER_NAME_MAX;
@@ -104,18 +107,20 @@ pub fn amount(won: i64) -> Result<i64, Refusal> {
     })
 }
 
-/// A text of 1 to `most` characters on one line, without blanks around it.
-pub fn text(field: &str, written: &str, most: usize) -> Result<String, Refusal> {
-    let text = written.trim();
-    let length = text.chars().count();
-    if (1..=most).contains(&length) && !text.contains(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(Refusal::of_field(
-            field,
-            &format!("1 to {most} characters, without line breaks"),
-        ))
-    }
+/// A text of 1 to `most` characters on one line, in its composed form (NFC),
+/// without blanks around it.
+pub fn text(field: &str, text: &str, most: usize) -> Result<String, Refusal> {
+    written::line(text, most).map_err(|fault| Refusal::of_field(field, &fault))
+}
+
+/// An e-mail address.
+pub fn email(field: &str, address: &str) -> Result<String, Refusal> {
+    written::email(address).map_err(|fault| Refusal::of_field(field, &fault))
+}
+
+/// A date of the years 2000 to 2999.
+pub fn date(field: &str, date: NaiveDate) -> Result<NaiveDate, Refusal> {
+    written::date(date).map_err(|fault| Refusal::of_field(field, &fault))
 }
 
 /// A bank account in its one spelling: digits.

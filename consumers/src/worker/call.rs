@@ -21,7 +21,7 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
         // could be understood, so nothing is sent, and what was is for people.
         let next = match taken.task {
             Task::Inquire(..) => Next::Manual,
-            Task::Holder(_) | Task::Send(..) => Next::Refused {
+            Task::Holder(_) | Task::Send(..) | Task::Lapsed => Next::Refused {
                 reason: "no_contract".to_string(),
                 fee: 0,
             },
@@ -30,6 +30,14 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
         return (answered(&taken, (next, detail), false), Heard::Answer);
     };
     match &taken.task {
+        Task::Lapsed => {
+            let next = Next::Refused {
+                reason: "no_contract".to_string(),
+                fee: 0,
+            };
+            let detail = "the contract is not in force, and nothing was sent".to_string();
+            (answered(&taken, (next, detail), false), Heard::Answer)
+        }
         Task::Holder(named) => {
             let answer = workers.bank.holder(&account(&taken.to)).await;
             let heard = match answer {

@@ -30,6 +30,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// Whether the bank is asked something.
+    fn asks(&self) -> bool {
+        matches!(self.task, Task::Holder(_) | Task::Inquire(..))
+    }
+
     /// Whether it is only asked about.
     pub(super) fn is_inquiry(&self) -> bool {
         matches!(self.task, Task::Inquire(..))
@@ -56,6 +61,8 @@ pub(super) enum Task {
     Send(NaiveDate, u32),
     /// Ask what became of it, by its number.
     Inquire(NaiveDate, u32),
+    /// Nothing: the contract is no longer in force, and not a byte has left.
+    Lapsed,
 }
 
 /// The banks that have commands waiting.
@@ -76,9 +83,9 @@ pub(super) async fn take(
     let now = Utc::now();
     let mut transaction = workers.pool.begin().await?;
     // Inquiries first: they are few, and somebody has waited longer for them.
-    let mut due = due(&mut transaction, bank_code, false, room.inquiries).await?;
+    let mut due = due(&mut transaction, bank_code, false, room.inquiries, now).await?;
     let sends = room.sends.min(room.together.saturating_sub(due.len()));
-    due.extend(self::due(&mut transaction, bank_code, true, sends).await?);
+    due.extend(self::due(&mut transaction, bank_code, true, sends, now).await?);
     if due.is_empty() {
         return Ok(Vec::new());
     }
@@ -118,6 +125,7 @@ async fn due(
     bank_code: &str,
     pending: bool,
     at_most: usize,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Due>, sqlx::Error> {
     if at_most == 0 {
         return Ok(Vec::new());
@@ -125,7 +133,9 @@ async fn due(
     let rows = sqlx::query(
         "SELECT firmbanking_id, fence, from_bank, from_account, to_bank, to_account, amount,
                 CASE WHEN holder_checked THEN NULL ELSE to_holder_name END,
-                state, business_date, transaction_number, coalesce(sent_at, now()), inquiries, calls
+                state, business_date, transaction_number, coalesce(sent_at, now()), inquiries, calls,
+                EXISTS (SELECT FROM banking.contract c
+                         WHERE c.bank_code = $1 AND c.status = 'ACTIVE' AND c.expires_on >= $4)
            FROM banking.firmbanking
           WHERE from_bank = $1 AND due_at <= now()
             AND state IN ('pending', 'sending', 'unknown') AND (state = 'pending') = $3
@@ -137,6 +147,7 @@ async fn due(
     .bind(bank_code)
     .bind(at_most as i64)
     .bind(pending)
+    .bind(korean_day(now))
     .fetch_all(connection)
     .await?;
     rows.iter()
@@ -146,8 +157,11 @@ async fn due(
             let number: Option<i32> = row.try_get(10)?;
             let number = date.zip(number.map(|number| number as u32));
             let holder: Option<String> = row.try_get(7)?;
+            let in_force: bool = row.try_get(14)?;
             // Numbered later, where it is to be sent and has no number yet.
             let task = match (holder, number) {
+                // What has a number was ordered while the contract was in force.
+                (_, None) if !in_force => Task::Lapsed,
                 (Some(holder), _) if state == "pending" => Task::Holder(holder),
                 (_, Some((date, number))) if state == "pending" => Task::Send(date, number),
                 (_, Some((date, number))) => Task::Inquire(date, number),
@@ -287,15 +301,16 @@ async fn lease_all(
         return Ok(Vec::new());
     }
     let state = |due: &Due| match due.taken.task {
-        Task::Holder(_) => "pending",
+        Task::Holder(_) | Task::Lapsed => "pending",
         Task::Send(..) => "sending",
         // One that was being sent when its worker died may have reached the bank.
         Task::Inquire(..) => "unknown",
     };
     sqlx::query(
         "WITH taken AS (
-             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::date[], $5::int[])
-                    AS t(id, fence, state, date, number)
+             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::date[], $5::int[],
+                                  $8::boolean[])
+                    AS t(id, fence, state, date, number, asks)
          ), history AS (
              INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
              SELECT t.id, $7, t.state, 'number ' || t.number
@@ -308,7 +323,7 @@ async fn lease_all(
                 sent_at = CASE WHEN t.state = 'sending' THEN $7 ELSE f.sent_at END,
                 calls = f.calls + CASE WHEN t.state = 'sending' THEN 1 ELSE 0 END,
                 -- Inquiries of either kind: about a command, or about a holder.
-                inquiries = f.inquiries + CASE WHEN t.state = 'sending' THEN 0 ELSE 1 END,
+                inquiries = f.inquiries + CASE WHEN t.asks THEN 1 ELSE 0 END,
                 changed_at = $7
            FROM taken t
           WHERE f.firmbanking_id = t.id",
@@ -332,6 +347,7 @@ async fn lease_all(
     )
     .bind(lease.as_secs_f64())
     .bind(now)
+    .bind(plan.iter().map(|due| due.taken.asks()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(plan
@@ -342,7 +358,7 @@ async fn lease_all(
                 taken.sent_at = now;
                 taken.calls += 1;
             }
-            if !matches!(taken.task, Task::Send(..)) {
+            if taken.asks() {
                 taken.inquiries += 1;
             }
             taken

@@ -199,6 +199,7 @@ impl Bank {
             Task::Holder(_) => "holder",
             Task::Send(..) => "transfer",
             Task::Inquire(..) => "inquiry",
+            Task::Lapsed => "lapsed",
         };
         let is_inquiry = taken.is_inquiry();
         let (answered, heard) = call::make(&self.workers, taken).await;

@@ -1,4 +1,7 @@
-//! `POST` and `GET /members/{id}/bank-account`.
+//! `POST` and `GET /members/{id}/bank-account`, `GET /members/{id}/bank-accounts`.
+
+pub(crate) mod history;
+mod write;
 
 use std::sync::Arc;
 
@@ -9,14 +12,15 @@ use chrono::{DateTime, SubsecRound, Utc};
 use mypay_bank::HolderAnswer;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, Row};
+use sqlx::{PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
 use super::extract::{Body, Id};
-use super::members::unknown;
+use super::members::{closed, unknown};
 use super::problem::{Problem, ProblemBody};
 use crate::request::{HOLDER_NAME_MAX, account, text};
+use crate::written::composed;
 
 /// A bank account to register.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -45,7 +49,8 @@ pub(crate) struct RegisteredAccount {
 
 /// Registers a member's bank account, in place of an earlier one.
 ///
-/// The bank is asked that the account is real and open, and whose it is.
+/// The bank is asked that the account is real and open, and whose it is. What was
+/// registered before is in `GET /members/{id}/bank-accounts`.
 #[utoipa::path(
     post,
     path = "/members/{id}/bank-account",
@@ -54,6 +59,7 @@ pub(crate) struct RegisteredAccount {
     request_body = BankAccountBody,
     responses(
         (status = 201, description = "Registered", body = RegisteredAccount),
+        (status = 200, description = "Registered before, the same", body = RegisteredAccount),
         (status = 404, description = "There is no such member", body = ProblemBody),
         (status = 422, description = "`member_closed`, `no_contract`, `no_such_account`, `account_closed`, `holder_mismatch`", body = ProblemBody),
         (status = 503, description = "The bank did not say: try again", body = ProblemBody),
@@ -69,15 +75,15 @@ pub(crate) async fn register(
     check_member(&app.pool, member_id).await?;
     check_contract(&app.pool, &account.bank_code).await?;
     check_holder(app.bank.holder(&account).await, &holder_name)?;
-    let registered = RegisteredAccount {
+    let asked = RegisteredAccount {
         member_id,
         bank_code: account.bank_code,
         account_number: account.account_number,
         holder_name,
         registered_at: Utc::now().trunc_subsecs(6),
     };
-    write(&app.pool, &registered).await?;
-    Ok((StatusCode::CREATED, Json(registered)))
+    let (status, registered) = write::register(&app.pool, asked).await?;
+    Ok((status, Json(registered)))
 }
 
 /// A member's registered bank account.
@@ -105,9 +111,17 @@ pub(crate) async fn find(
     }
 }
 
+impl RegisteredAccount {
+    /// Whether it is the same account, whenever it was registered.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.bank_code, &self.account_number, &self.holder_name)
+            == (&other.bank_code, &other.account_number, &other.holder_name)
+    }
+}
+
 /// A member's registered account, where there is one.
 pub(crate) async fn of(
-    pool: &PgPool,
+    connection: impl PgExecutor<'_>,
     member_id: Uuid,
 ) -> Result<Option<RegisteredAccount>, sqlx::Error> {
     let row = sqlx::query(
@@ -115,7 +129,7 @@ pub(crate) async fn of(
            FROM banking.registered_account WHERE member_id = $1",
     )
     .bind(member_id)
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     row.map(|row| {
         Ok(RegisteredAccount {
@@ -147,10 +161,6 @@ async fn check_member(pool: &PgPool, member_id: Uuid) -> Result<(), Problem> {
     }
 }
 
-fn closed() -> Problem {
-    Problem::invalid("member_closed", "the member is closed")
-}
-
 async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
     let in_force = sqlx::query(
         "SELECT 1 FROM banking.contract
@@ -174,7 +184,7 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
 /// Compares the bank's answer with what the member says.
 fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
     match answer {
-        HolderAnswer::Open { holder_name } if holder_name.trim() == named => Ok(()),
+        HolderAnswer::Open { holder_name } if composed(&holder_name) == named => Ok(()),
         // The bank's name is not told: anybody could ask for a stranger's.
         HolderAnswer::Open { .. } => Err(Problem::invalid(
             "holder_mismatch",
@@ -197,31 +207,6 @@ fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
     }
 }
 
-/// Writes the account, unless the member was closed while the bank was asked.
-async fn write(pool: &PgPool, registered: &RegisteredAccount) -> Result<(), Problem> {
-    let written = sqlx::query(
-        "INSERT INTO banking.registered_account
-                (member_id, bank_code, account_number, holder_name, registered_at)
-         SELECT member_id, $2, $3, $4, $5 FROM membership.member
-          WHERE member_id = $1 AND status = 'OPEN' FOR SHARE
-         ON CONFLICT (member_id) DO UPDATE
-            SET bank_code = EXCLUDED.bank_code, account_number = EXCLUDED.account_number,
-                holder_name = EXCLUDED.holder_name, registered_at = EXCLUDED.registered_at",
-    )
-    .bind(registered.member_id)
-    .bind(&registered.bank_code)
-    .bind(&registered.account_number)
-    .bind(&registered.holder_name)
-    .bind(registered.registered_at)
-    .execute(pool)
-    .await?;
-    if written.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(closed())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +217,9 @@ mod tests {
             holder_name: name.to_owned(),
         };
         assert!(check_holder(open("김하나 "), "김하나").is_ok());
+        // A bank may write the syllables as their letters.
+        let apart = "\u{1100}\u{1175}\u{11b7}\u{1112}\u{1161}\u{1102}\u{1161}";
+        assert!(check_holder(open(apart), "김하나").is_ok());
         assert!(check_holder(open("이두리"), "김하나").is_err());
         let closed = HolderAnswer::Closed {
             holder_name: "김하나".to_owned(),

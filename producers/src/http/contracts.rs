@@ -1,4 +1,8 @@
-//! `PUT /contracts/{bank_code}`, `GET /contracts`.
+//! `PUT /contracts/{bank_code}`, `GET /contracts`,
+//! `GET /contracts/{bank_code}/versions`, `GET /contracts/{bank_code}/bill`.
+
+pub(crate) mod bill;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 
@@ -18,7 +22,7 @@ use uuid::Uuid;
 use super::App;
 use super::extract::{Body, Named};
 use super::problem::{Problem, ProblemBody};
-use crate::request::{account, amount, text};
+use crate::request::{account, amount, date, text};
 
 const BANK_NAME_MAX: usize = 50;
 /// The most won that a bank may take for a command; more is a slip of the pen.
@@ -37,10 +41,33 @@ pub(crate) struct ContractBody {
     #[schema(example = 50)]
     fee: i64,
     /// The last day on which it is in force, in Korea.
+    #[schema(example = "2027-12-31")]
     expires_on: NaiveDate,
+    /// `ACTIVE` where absent. While a contract is `SUSPENDED` nothing is asked of
+    /// the bank, as after its last day.
+    #[serde(default)]
+    status: Status,
     /// What the corporate account holds when the contract begins, whole won.
     /// Posted once; can be given only when the contract is created.
     opening_capital: Option<i64>,
+}
+
+/// Whether commands may be given under a contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Status {
+    #[default]
+    Active,
+    Suspended,
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+        }
+    }
 }
 
 /// A contract with a bank.
@@ -56,9 +83,16 @@ pub(crate) struct Contract {
     in_force: bool,
     /// Whole won a command.
     fee: i64,
+    /// How many days it has yet to run, in Korea; below zero once it has lapsed.
+    days_left: i64,
 }
 
 /// Creates or changes the contract with a bank.
+///
+/// What was agreed before is in `GET /contracts/{bank_code}/versions`. Where the
+/// contract is not in force, requests that need the bank are rejected before
+/// anything moves, and commands that wait and have never been sent are refused:
+/// `no_contract` in both cases.
 ///
 /// The same call can be made again; a contract that is created with an opening
 /// capital gets it once.
@@ -88,6 +122,7 @@ pub(crate) async fn put(
     let contract = body.check(bank_code)?;
     let mut transaction = app.pool.begin().await?;
     let created = upsert(&mut transaction, &contract).await?;
+    versions::append(&mut transaction, &contract.bank_code).await?;
     match (created, opening) {
         (true, Some(won)) => open(&mut transaction, &contract.bank_code, won).await?,
         (false, Some(won)) => check_opening(&mut transaction, &contract.bank_code, won).await?,
@@ -112,7 +147,7 @@ pub(crate) async fn put(
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contract>>, Problem> {
     let contracts = sqlx::query(
         "SELECT bank_code, bank_name, corporate_account, status, expires_on,
-                status = 'ACTIVE' AND expires_on >= $1, fee
+                status = 'ACTIVE' AND expires_on >= $1, fee, (expires_on - $1)::bigint
            FROM banking.contract ORDER BY bank_code",
     )
     .bind(korean_day(Utc::now()))
@@ -128,6 +163,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contrac
             expires_on: row.try_get(4)?,
             in_force: row.try_get(5)?,
             fee: row.try_get(6)?,
+            days_left: row.try_get(7)?,
         })
     })
     .collect::<Result<Vec<_>, sqlx::Error>>()?;
@@ -143,14 +179,17 @@ impl ContractBody {
             ));
         }
         let account = account("corporate_account", &bank_code, &self.corporate_account)?;
+        let expires_on = date("expires_on", self.expires_on)?;
+        let today = korean_day(Utc::now());
         Ok(Contract {
             bank_code: account.bank_code,
             bank_name: text("bank_name", &self.bank_name, BANK_NAME_MAX)?,
             corporate_account: account.account_number,
-            status: "ACTIVE".to_owned(),
-            expires_on: self.expires_on,
-            in_force: self.expires_on >= korean_day(Utc::now()),
+            status: self.status.name().to_owned(),
+            expires_on,
+            in_force: self.status == Status::Active && expires_on >= today,
             fee: self.fee,
+            days_left: (expires_on - today).num_days(),
         })
     }
 }

@@ -1,11 +1,16 @@
-//! `POST /members`, `GET /members/{id}`, `GET /members?area=..`.
+//! `POST /members`, `GET` and `PATCH /members/{id}`, `GET /members?area=..`,
+//! `GET /members/{id}/versions`.
 
 pub(crate) mod create;
+mod etag;
+pub(crate) mod modify;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
@@ -16,9 +21,10 @@ use super::App;
 use super::extract::{Asked, Id};
 use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
+use crate::written::composed;
 
 /// A member.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Member {
     member_id: Uuid,
     /// `CUSTOMER` or `FRANCHISE`.
@@ -30,11 +36,16 @@ pub(crate) struct Member {
     /// `OPEN` or `CLOSED`.
     status: String,
     created_at: DateTime<Utc>,
+    /// Raised with every change; also the `ETag`.
+    version: i64,
+    /// When this version began to hold.
+    changed_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str = "member_id, kind, name, email, area, address, status, created_at";
+const COLUMNS: &str = "member_id, kind, name, email, area, address, status, created_at, version,
+                       coalesce(changed_at, created_at)";
 
-/// Finds a member.
+/// Finds a member. The `ETag` is the version, for a change with `If-Match`.
 #[utoipa::path(
     get,
     path = "/members/{id}",
@@ -45,9 +56,10 @@ const COLUMNS: &str = "member_id, kind, name, email, area, address, status, crea
         (status = 404, description = "There is no such member", body = ProblemBody),
     )
 )]
-pub(crate) async fn find(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Member>, Problem> {
+pub(crate) async fn find(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
     let mut connection = app.pool.acquire().await?;
-    Ok(Json(one(&mut connection, id).await?))
+    let member = one(&mut connection, id).await?;
+    Ok(etag::tagged(member.version, Json(member)))
 }
 
 /// Which members.
@@ -80,7 +92,7 @@ pub(crate) async fn list(
         )))
         .bind(page.after_id()?)
         .bind(page.rows()?)
-        .bind(area),
+        .bind(composed(&area)),
         None => sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} FROM membership.member
               WHERE member_id > coalesce($1, '00000000-0000-0000-0000-000000000000')
@@ -97,13 +109,30 @@ pub(crate) async fn list(
 }
 
 async fn one(connection: &mut PgConnection, id: Uuid) -> Result<Member, Problem> {
-    let select = format!("SELECT {COLUMNS} FROM membership.member WHERE member_id = $1");
+    read(connection, id, "").await
+}
+
+/// Finds a member, and keeps others from changing it until the commit.
+async fn locked(connection: &mut PgConnection, id: Uuid) -> Result<Member, Problem> {
+    read(connection, id, "FOR NO KEY UPDATE").await
+}
+
+async fn read(connection: &mut PgConnection, id: Uuid, lock: &str) -> Result<Member, Problem> {
+    let select = format!("SELECT {COLUMNS} FROM membership.member WHERE member_id = $1 {lock}");
     let row = sqlx::query(sqlx::AssertSqlSafe(select))
         .bind(id)
         .fetch_optional(connection)
         .await?
         .ok_or_else(unknown)?;
     Ok(member(&row)?)
+}
+
+/// The answer where a member is closed, or being closed.
+pub(crate) fn closed() -> Problem {
+    Problem::invalid(
+        "member_closed",
+        "the member is closed, or being closed: GET /members/{id} says which",
+    )
 }
 
 /// The answer where there is no such member.
@@ -121,5 +150,7 @@ fn member(row: &PgRow) -> Result<Member, sqlx::Error> {
         address: row.try_get(5)?,
         status: row.try_get(6)?,
         created_at: row.try_get(7)?,
+        version: row.try_get(8)?,
+        changed_at: row.try_get(9)?,
     })
 }

@@ -1,4 +1,5 @@
-//! `GET /members/{id}/money`, `GET /members/{id}/history`, `GET /money?area=..`.
+//! `GET /members/{id}/money`, `GET /members/{id}/history`,
+//! `GET /money/members?area=..`.
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::extract::{Asked, Id};
 use super::members::unknown;
 use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
+use crate::written::composed;
 
 /// A member's my money.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -169,7 +171,7 @@ pub(crate) struct AreaQuery {
 /// What the members of an area have together.
 #[utoipa::path(
     get,
-    path = "/money",
+    path = "/money/members",
     tag = "money",
     params(AreaQuery),
     responses((status = 200, description = "The sum", body = AreaMoney))
@@ -178,6 +180,7 @@ pub(crate) async fn of_area(
     State(app): State<Arc<App>>,
     Asked(AreaQuery { area }): Asked<AreaQuery>,
 ) -> Result<Json<AreaMoney>, Problem> {
+    let area = composed(&area);
     let row = sqlx::query(
         "SELECT count(*), coalesce(sum(a.balance), 0)::bigint, coalesce(sum(a.pending), 0)::bigint
            FROM membership.member m
@@ -225,7 +228,7 @@ fn account_kind(number: i16) -> Option<AccountKind> {
 
 /// The name of a ledger step.
 fn step(number: i16) -> &'static str {
-    const STEPS: [(EntryKind, &str); 10] = [
+    const STEPS: [(EntryKind, &str); 12] = [
         (EntryKind::Recharge, "recharge"),
         (EntryKind::Remittance, "remittance"),
         (EntryKind::RemittanceOut, "remittance to a bank"),
@@ -236,6 +239,8 @@ fn step(number: i16) -> &'static str {
         (EntryKind::FirmbankingFee, "firmbanking fee"),
         (EntryKind::Transfer, "transfer"),
         (EntryKind::Opening, "opening"),
+        (EntryKind::PaymentCancel, "cancel of a payment"),
+        (EntryKind::Reversal, "undone by the bank"),
     ];
     STEPS
         .into_iter()

@@ -33,6 +33,14 @@ impl PageQuery {
             .transpose()
     }
 
+    /// The cursor of a list that goes down by a number.
+    pub(crate) fn before_number(&self) -> Result<Option<i64>, Problem> {
+        self.cursor
+            .as_deref()
+            .map(|cursor| cursor.parse().map_err(|_| no_cursor()))
+            .transpose()
+    }
+
     /// The cursor of a list that goes by an id and a number.
     pub(crate) fn after_line(&self) -> Result<Option<(Uuid, i16)>, Problem> {
         self.cursor

@@ -151,7 +151,7 @@ async fn ids_and_pages_in_the_address_are_checked() {
     ] {
         assert_problem(get(path), 400, "invalid_id").await;
     }
-    for path in ["/members?limit=x", "/members?limit=70000", "/money"] {
+    for path in ["/members?limit=x", "/members?limit=70000", "/money/members"] {
         assert_problem(get(path), 400, "invalid_query").await;
     }
 }
@@ -189,7 +189,7 @@ async fn the_description_names_every_resource() {
         "/settlements/{id}",
         "/firmbankings",
         "/requests/{id}",
-        "/money",
+        "/money/members",
         "/franchises/{id}/slips",
         "/contracts",
         "/contracts/{bank_code}",

@@ -15,12 +15,11 @@ use super::super::App;
 use super::super::extract::{Body, Headers};
 use super::super::problem::{Problem, ProblemBody};
 use super::{Member, one};
-use crate::request::{Refusal, text};
+use crate::request::{email, text};
 
-const NAME_MAX: usize = 100;
-const EMAIL_MAX: usize = 254;
-const AREA_MAX: usize = 100;
-const ADDRESS_MAX: usize = 300;
+pub(super) const NAME_MAX: usize = 100;
+pub(super) const AREA_MAX: usize = 100;
+pub(super) const ADDRESS_MAX: usize = 300;
 
 /// A customer, or a merchant who is paid by customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -112,12 +111,13 @@ pub(crate) async fn create(
 
 impl MemberBody {
     fn check(self, member_id: Uuid) -> Result<(Member, Option<i32>), Problem> {
-        let optional = |field, value: Option<String>, most| -> Result<Option<String>, Refusal> {
-            value
-                .filter(|value| !value.is_empty())
-                .map(|value| text(field, &value, most))
-                .transpose()
-        };
+        let given = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let email = given(self.email)
+            .map(|address| email("email", &address))
+            .transpose()?;
+        let address = given(self.address)
+            .map(|address| text("address", &address, ADDRESS_MAX))
+            .transpose()?;
         match self.commission_bps {
             Some(_) if self.kind == Kind::Customer => {
                 return Err(Problem::invalid(
@@ -133,19 +133,18 @@ impl MemberBody {
             }
             _ => {}
         }
-        let email = optional("email", self.email, EMAIL_MAX)?;
-        if email.as_ref().is_some_and(|email| !email.contains('@')) {
-            return Err(Problem::invalid("invalid_field", "email: has no @"));
-        }
+        let now = Utc::now().trunc_subsecs(6);
         let member = Member {
             member_id,
             kind: self.kind.name().to_owned(),
             name: text("name", &self.name, NAME_MAX)?,
             email,
             area: text("area", &self.area, AREA_MAX)?,
-            address: optional("address", self.address, ADDRESS_MAX)?.unwrap_or_default(),
+            address: address.unwrap_or_default(),
             status: "OPEN".to_owned(),
-            created_at: Utc::now().trunc_subsecs(6),
+            created_at: now,
+            version: 1,
+            changed_at: now,
         };
         Ok((member, self.commission_bps))
     }

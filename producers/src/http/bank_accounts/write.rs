@@ -1,0 +1,89 @@
+//! The row of a registered account, and of the one that it replaces.
+
+use axum::http::StatusCode;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use super::super::members::{closed, unknown};
+use super::super::problem::Problem;
+use super::{RegisteredAccount, of};
+
+/// Writes the account, unless the member was closed while the bank was asked.
+///
+/// The member's row stays locked until the commit: of two that are registered at
+/// once, the second replaces the first, and the history has both.
+pub(super) async fn register(
+    pool: &PgPool,
+    asked: RegisteredAccount,
+) -> Result<(StatusCode, RegisteredAccount), Problem> {
+    let mut transaction = pool.begin().await?;
+    if !lock_member(&mut transaction, asked.member_id).await? {
+        return Err(closed());
+    }
+    let before = of(&mut *transaction, asked.member_id).await?;
+    if let Some(before) = before {
+        if before.is_same(&asked) {
+            return Ok((StatusCode::OK, before));
+        }
+        keep(&mut transaction, &before, &asked).await?;
+    }
+    write(&mut transaction, &asked).await?;
+    transaction.commit().await?;
+    Ok((StatusCode::CREATED, asked))
+}
+
+/// Whether the member is open.
+async fn lock_member(connection: &mut PgConnection, member_id: Uuid) -> Result<bool, Problem> {
+    let row = sqlx::query(
+        "SELECT status = 'OPEN' FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE",
+    )
+    .bind(member_id)
+    .fetch_optional(connection)
+    .await?
+    .ok_or_else(unknown)?;
+    Ok(row.try_get(0)?)
+}
+
+async fn keep(
+    connection: &mut PgConnection,
+    before: &RegisteredAccount,
+    after: &RegisteredAccount,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO banking.replaced_account
+                (member_id, seq, bank_code, account_number, holder_name, registered_at, replaced_at)
+         SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6
+           FROM banking.replaced_account WHERE member_id = $1",
+    )
+    .bind(before.member_id)
+    .bind(&before.bank_code)
+    .bind(&before.account_number)
+    .bind(&before.holder_name)
+    .bind(before.registered_at)
+    .bind(after.registered_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    registered: &RegisteredAccount,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO banking.registered_account
+                (member_id, bank_code, account_number, holder_name, registered_at)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (member_id) DO UPDATE
+            SET bank_code = EXCLUDED.bank_code, account_number = EXCLUDED.account_number,
+                holder_name = EXCLUDED.holder_name, registered_at = EXCLUDED.registered_at",
+    )
+    .bind(registered.member_id)
+    .bind(&registered.bank_code)
+    .bind(&registered.account_number)
+    .bind(&registered.holder_name)
+    .bind(registered.registered_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

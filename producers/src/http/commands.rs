@@ -1,0 +1,211 @@
+//! Commands to banks: `GET /firmbankings/{id}`, `GET /members/{id}/firmbankings`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row};
+use uuid::Uuid;
+
+use super::App;
+use super::extract::{Asked, Id};
+use super::members::unknown;
+use super::page::{Page, PageQuery};
+use super::problem::{Problem, ProblemBody};
+
+/// A command to a bank.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Firmbanking {
+    firmbanking_id: Uuid,
+    /// The request that it is for; null for a direct command.
+    origin_id: Option<Uuid>,
+    /// `recharge`, `remittance`, `settlement`, or what staff wrote.
+    #[schema(example = "recharge")]
+    purpose: String,
+    from_bank: String,
+    from_account: String,
+    to_bank: String,
+    to_account: String,
+    /// Whole won.
+    amount: i64,
+    /// `pending`, `sending`, `unknown`, `done`, `refused` or `manual`.
+    #[schema(example = "done")]
+    state: String,
+    reason: Option<String>,
+    business_date: Option<NaiveDate>,
+    /// Our number of the command: with bank and business date it names it to the
+    /// bank.
+    transaction_number: Option<i32>,
+    /// What the bank took for it, whole won.
+    fee: i64,
+    /// How often it was sent.
+    calls: i32,
+    /// How often the bank was asked about it, or about the holder.
+    inquiries: i32,
+    bank_reference: Option<String>,
+    created_at: DateTime<Utc>,
+    changed_at: DateTime<Utc>,
+    /// Since when the bank has undone it, by the bank's clock.
+    reversed_at: Option<DateTime<Utc>>,
+}
+
+/// A command to a bank, with all that became of it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct FirmbankingStory {
+    #[serde(flatten)]
+    command: Firmbanking,
+    /// Every change of its state, the first first.
+    changes: Vec<Change>,
+}
+
+/// A change of a command's state.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Change {
+    at: DateTime<Utc>,
+    state: String,
+    /// What the bank said, or did not.
+    detail: Option<String>,
+}
+
+const COLUMNS: &str = "f.firmbanking_id, f.origin_id, f.purpose, f.from_bank, f.from_account, f.to_bank,
+     f.to_account, f.amount, f.state, f.reason, f.business_date, f.transaction_number, f.fee, f.calls,
+     f.inquiries, f.bank_reference, f.created_at, f.changed_at, r.reversed_at";
+
+/// A command to a bank, and every change of its state.
+#[utoipa::path(
+    get,
+    path = "/firmbankings/{id}",
+    tag = "firmbankings",
+    params(("id" = Uuid, Path, description = "The command")),
+    responses(
+        (status = 200, description = "The command", body = FirmbankingStory),
+        (status = 404, description = "No such command was taken in", body = ProblemBody),
+    )
+)]
+pub(crate) async fn find(
+    State(app): State<Arc<App>>,
+    Id(id): Id,
+) -> Result<Json<FirmbankingStory>, Problem> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM banking.firmbanking f
+           LEFT JOIN banking.reversal r USING (firmbanking_id)
+          WHERE f.firmbanking_id = $1"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(id)
+        .fetch_optional(&app.pool)
+        .await?
+        .ok_or_else(|| {
+            let detail =
+                "no such command was taken in; GET /requests/{id} knows those that were rejected";
+            Problem::not_found("unknown_firmbanking", detail)
+        })?;
+    let command = command(&row)?;
+    let mut changes = vec![Change {
+        at: command.created_at,
+        state: "pending".to_owned(),
+        detail: Some("taken in".to_owned()),
+    }];
+    changes.extend(self::changes(&app.pool, id).await?);
+    Ok(Json(FirmbankingStory { command, changes }))
+}
+
+/// The commands to banks for a member's requests, the latest first: recharges,
+/// payouts of remittances, payouts of a franchise's settlements.
+#[utoipa::path(
+    get,
+    path = "/members/{id}/firmbankings",
+    tag = "firmbankings",
+    params(("id" = Uuid, Path, description = "The member"), PageQuery),
+    responses(
+        (status = 200, description = "A page of commands", body = Page<Firmbanking>),
+        (status = 404, description = "There is no such member", body = ProblemBody),
+    )
+)]
+pub(crate) async fn of_member(
+    State(app): State<Arc<App>>,
+    Id(member_id): Id,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Firmbanking>>, Problem> {
+    // First the member's own, by their indexes; then a page of those.
+    let select = format!(
+        "WITH own AS MATERIALIZED (
+             SELECT firmbanking_id FROM recharge.recharge WHERE member_id = $1
+              UNION ALL
+             SELECT firmbanking_id FROM remittance.payout WHERE sender_id = $1
+              UNION ALL
+             SELECT firmbanking_id FROM settlement.payout
+              WHERE franchise_id = $1 AND firmbanking_id IS NOT NULL
+         ), wanted AS MATERIALIZED (
+             SELECT firmbanking_id FROM own
+              WHERE $2::uuid IS NULL OR firmbanking_id < $2
+         )
+         SELECT {COLUMNS} FROM wanted
+           JOIN banking.firmbanking f USING (firmbanking_id)
+           LEFT JOIN banking.reversal r USING (firmbanking_id)
+          ORDER BY f.firmbanking_id DESC LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(member_id)
+        .bind(page.after_id()?)
+        .bind(page.rows()?)
+        .fetch_all(&app.pool)
+        .await?;
+    if rows.is_empty() {
+        sqlx::query("SELECT 1 FROM membership.member WHERE member_id = $1")
+            .bind(member_id)
+            .fetch_optional(&app.pool)
+            .await?
+            .ok_or_else(unknown)?;
+    }
+    let commands = rows.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(
+        page.page(commands, |it| it.firmbanking_id.to_string())?,
+    ))
+}
+
+async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<Change>, sqlx::Error> {
+    sqlx::query(
+        "SELECT changed_at, state, detail FROM banking.firmbanking_history
+          WHERE firmbanking_id = $1 ORDER BY changed_at",
+    )
+    .bind(id)
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Change {
+            at: row.try_get(0)?,
+            state: row.try_get(1)?,
+            detail: row.try_get(2)?,
+        })
+    })
+    .collect()
+}
+
+fn command(row: &PgRow) -> Result<Firmbanking, sqlx::Error> {
+    Ok(Firmbanking {
+        firmbanking_id: row.try_get(0)?,
+        origin_id: row.try_get(1)?,
+        purpose: row.try_get(2)?,
+        from_bank: row.try_get(3)?,
+        from_account: row.try_get(4)?,
+        to_bank: row.try_get(5)?,
+        to_account: row.try_get(6)?,
+        amount: row.try_get(7)?,
+        state: row.try_get(8)?,
+        reason: row.try_get(9)?,
+        business_date: row.try_get(10)?,
+        transaction_number: row.try_get(11)?,
+        fee: row.try_get(12)?,
+        calls: row.try_get(13)?,
+        inquiries: row.try_get(14)?,
+        bank_reference: row.try_get(15)?,
+        created_at: row.try_get(16)?,
+        changed_at: row.try_get(17)?,
+        reversed_at: row.try_get(18)?,
+    })
+}
