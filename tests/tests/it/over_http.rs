@@ -48,6 +48,30 @@ impl Client {
         Ok((answer.status(), answer.json().await.unwrap_or_default()))
     }
 
+    /// Sends a body by any method; `If-Match` where a version is meant. Gives the
+    /// answer with its `ETag`.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        if_match: Option<&str>,
+        body: &Value,
+    ) -> anyhow::Result<(StatusCode, Value, Option<String>)> {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .json(body);
+        if let Some(version) = if_match {
+            request = request.header("If-Match", version);
+        }
+        let answer = request.send().await?;
+        let tag = answer.headers().get("etag");
+        let tag = tag.and_then(|tag| Some(tag.to_str().ok()?.to_owned()));
+        let status = answer.status();
+        Ok((status, answer.json().await.unwrap_or_default(), tag))
+    }
+
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         Ok(self
             .http
