@@ -215,7 +215,7 @@ async fn the_bill_has_every_call_with_the_fee_of_its_time() -> anyhow::Result<()
     }
     world.dial(&bank, Dial::default()).await?;
     // Refused by the bank: the account has too little.
-    let drawn = recharge(member, 50_000);
+    let drawn = recharge(member, 1_000_000);
     let refused = id_of_command(PURPOSE_RECHARGE, Uuid::try_parse(&drawn.message_id)?);
     world.send([world.message(Flow::Recharge, &drawn)?]).await?;
     world.await_commands(&[refused], "refused", 1, LONG).await?;
