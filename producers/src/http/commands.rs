@@ -58,12 +58,12 @@ pub(crate) struct FirmbankingStory {
     #[serde(flatten)]
     command: Firmbanking,
     /// Every change of its state, the first first.
-    changes: Vec<Change>,
+    changes: Vec<CommandChange>,
 }
 
 /// A change of a command's state.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Change {
+pub(crate) struct CommandChange {
     at: DateTime<Utc>,
     state: String,
     /// What the bank said, or did not.
@@ -104,7 +104,7 @@ pub(crate) async fn find(
             Problem::not_found("unknown_firmbanking", detail)
         })?;
     let command = command(&row)?;
-    let mut changes = vec![Change {
+    let mut changes = vec![CommandChange {
         at: command.created_at,
         state: "pending".to_owned(),
         detail: Some("taken in".to_owned()),
@@ -167,7 +167,7 @@ pub(crate) async fn of_member(
     ))
 }
 
-async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<Change>, sqlx::Error> {
+async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<CommandChange>, sqlx::Error> {
     sqlx::query(
         "SELECT changed_at, state, detail FROM banking.firmbanking_history
           WHERE firmbanking_id = $1 ORDER BY changed_at",
@@ -177,7 +177,7 @@ async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<Change>, sqlx::Error> {
     .await?
     .iter()
     .map(|row| {
-        Ok(Change {
+        Ok(CommandChange {
             at: row.try_get(0)?,
             state: row.try_get(1)?,
             detail: row.try_get(2)?,

@@ -46,7 +46,7 @@ pub(crate) struct ContractBody {
     /// `ACTIVE` where absent. While a contract is `SUSPENDED` nothing is asked of
     /// the bank, as after its last day.
     #[serde(default)]
-    status: Status,
+    status: ContractStatus,
     /// What the corporate account holds when the contract begins, whole won.
     /// Posted once; can be given only when the contract is created.
     opening_capital: Option<i64>,
@@ -55,13 +55,13 @@ pub(crate) struct ContractBody {
 /// Whether commands may be given under a contract.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Status {
+pub(crate) enum ContractStatus {
     #[default]
     Active,
     Suspended,
 }
 
-impl Status {
+impl ContractStatus {
     const fn name(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -187,7 +187,7 @@ impl ContractBody {
             corporate_account: account.account_number,
             status: self.status.name().to_owned(),
             expires_on,
-            in_force: self.status == Status::Active && expires_on >= today,
+            in_force: self.status == ContractStatus::Active && expires_on >= today,
             fee: self.fee,
             days_left: (expires_on - today).num_days(),
         })

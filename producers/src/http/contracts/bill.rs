@@ -29,25 +29,25 @@ pub(crate) struct Bill {
     /// As in `2026-11`.
     month: String,
     /// By purpose and agreed fee.
-    lines: Vec<Line>,
+    lines: Vec<BillLine>,
     /// All lines together.
-    total: Sums,
+    total: BillSums,
 }
 
 /// The commands of a purpose that went out under one agreed fee.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Line {
+pub(crate) struct BillLine {
     purpose: String,
     /// Whole won a command, by the contract as it was when the command went out.
     /// Null where that is not known.
     agreed_fee: Option<i64>,
     #[serde(flatten)]
-    sums: Sums,
+    sums: BillSums,
 }
 
 /// Commands that went out, and what they cost.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
-pub(crate) struct Sums {
+pub(crate) struct BillSums {
     /// Commands that went to the bank, each under its own number.
     commands: i64,
     /// How often they were sent: a command that the bank says it never had goes
@@ -119,7 +119,7 @@ pub(crate) async fn bill(
     .collect::<Result<Vec<_>, _>>()?;
     let total = lines
         .iter()
-        .fold(Sums::default(), |total, line| total.and(&line.sums));
+        .fold(BillSums::default(), |total, line| total.and(&line.sums));
     Ok(Json(Bill {
         bank_code,
         month,
@@ -128,7 +128,7 @@ pub(crate) async fn bill(
     }))
 }
 
-impl Sums {
+impl BillSums {
     fn and(self, other: &Self) -> Self {
         Self {
             commands: self.commands + other.commands,
@@ -143,11 +143,11 @@ impl Sums {
     }
 }
 
-fn line(row: &PgRow) -> Result<Line, sqlx::Error> {
-    Ok(Line {
+fn line(row: &PgRow) -> Result<BillLine, sqlx::Error> {
+    Ok(BillLine {
         purpose: row.try_get(0)?,
         agreed_fee: row.try_get(1)?,
-        sums: Sums {
+        sums: BillSums {
             commands: row.try_get(2)?,
             calls: row.try_get(3)?,
             done: row.try_get(4)?,

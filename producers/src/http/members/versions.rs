@@ -17,7 +17,7 @@ use super::unknown;
 
 /// A member as it was for a time.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Version {
+pub(crate) struct MemberVersion {
     version: i64,
     name: String,
     email: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Version {
     tag = "members",
     params(("id" = Uuid, Path, description = "The member"), PageQuery),
     responses(
-        (status = 200, description = "A page of versions", body = Page<Version>),
+        (status = 200, description = "A page of versions", body = Page<MemberVersion>),
         (status = 404, description = "There is no such member", body = ProblemBody),
     )
 )]
@@ -45,7 +45,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Id(member_id): Id,
     Asked(page): Asked<PageQuery>,
-) -> Result<Json<Page<Version>>, Problem> {
+) -> Result<Json<Page<MemberVersion>>, Problem> {
     let before = page.before_number()?;
     let rows = sqlx::query(
         "SELECT version, name, email, area, address, status, valid_from, valid_to
@@ -73,8 +73,8 @@ pub(crate) async fn list(
     ))
 }
 
-fn version(row: &PgRow) -> Result<Version, sqlx::Error> {
-    Ok(Version {
+fn version(row: &PgRow) -> Result<MemberVersion, sqlx::Error> {
+    Ok(MemberVersion {
         version: row.try_get(0)?,
         name: row.try_get(1)?,
         email: row.try_get(2)?,
