@@ -8,7 +8,6 @@ use axum::response::Response;
 use chrono::{SubsecRound, Utc};
 use serde::{Deserialize, Deserializer};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::super::App;
 use super::super::extract::{Body, Id};
@@ -154,6 +153,8 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn member() -> Member {
