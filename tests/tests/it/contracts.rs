@@ -109,7 +109,7 @@ async fn without_a_contract_in_force_nothing_moves() -> anyhow::Result<()> {
     for consumer in &consumers {
         world.stop(consumer).await?;
     }
-    world.audit_is_clean().await
+    world.audit_is_clean_as_it_is().await
 }
 
 /// Commands that wait while their bank is away, when the contract ends: none of
@@ -166,7 +166,7 @@ async fn what_waits_when_a_contract_ends_is_not_sent() -> anyhow::Result<()> {
     in_force_again(&world, &others).await?;
     world.stop(&remittance).await?;
     world.stop(&firmbanking).await?;
-    world.audit_is_clean().await
+    world.audit_is_clean_as_it_is().await
 }
 
 /// Three commands under one fee, two under another, a lost answer among them: the
@@ -312,7 +312,7 @@ async fn the_bill_has_every_call_with_the_fee_of_its_time() -> anyhow::Result<()
     for consumer in [&remittance, &recharge_consumer, &firmbanking] {
         world.stop(consumer).await?;
     }
-    world.audit_is_clean().await
+    world.audit_is_clean_as_it_is().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +359,7 @@ async fn terms_that_cannot_be_are_refused_with_the_field() -> anyhow::Result<()>
         .send("GET", "/contracts/999/bill?month=2026-11", None, &json!({}))
         .await?;
     ensure!(status == StatusCode::NOT_FOUND, "{status}");
-    world.audit_is_clean().await
+    world.audit_is_clean_as_it_is().await
 }
 
 /// Contracts with other banks do not pay in this one's place. Gives which were in
