@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
+use mypay_auth::{Identity, Minter, Role, Sources};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::Row;
@@ -23,6 +24,8 @@ use crate::world::World;
 const NAME: &str = "bench-edge";
 /// How many requests are under way at the most; more are late, and count so.
 const AT_ONCE: usize = 2_000;
+/// How long a token is good for: each request has one of its own.
+const TOKEN: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(3);
 
 /// How the edge did.
@@ -66,6 +69,7 @@ async fn send(
         .timeout(Duration::from_secs(30))
         .build()?;
     until_healthy(&client, url).await?;
+    let minter = Minter::new(&Sources::of_environment(world.stack.token_key()).key()?)?;
     let warm_up = (WARM_UP.as_secs_f64() * f64::from(rate)) as usize;
     let under_way = Arc::new(Semaphore::new(AT_ONCE));
     let begin = Instant::now();
@@ -78,8 +82,10 @@ async fn send(
         let id = Uuid::now_v7();
         let from = fastrand::u64(..town.members);
         let to = (from + 1) % town.members;
+        let sender = Identity::new(Role::Member, &town.member(from).to_string())?;
         let request = client
             .post(format!("{url}/remittances"))
+            .bearer_auth(minter.mint(&sender, TOKEN)?)
             .header("Idempotency-Key", id.to_string())
             .json(&json!({
                 "sender_id": town.member(from),

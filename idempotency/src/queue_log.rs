@@ -382,25 +382,29 @@ pub async fn finish(
 
 /// A message that a producer puts in the queue.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct Waiting<'a> {
     /// The consumer that will handle it.
     pub consumer: &'static str,
     /// The message.
     pub message_id: Uuid,
     /// Hash of its canonical content.
     pub content_hash: [u8; 16],
+    /// Who asks, where a person does.
+    pub requested_by: Option<&'a str>,
 }
 
 /// Puts messages in the queue; tells which were not there before.
 pub async fn wait(
     connection: &mut PgConnection,
-    messages: &[Waiting],
+    messages: &[Waiting<'_>],
     at: DateTime<Utc>,
 ) -> Result<Vec<(String, Uuid)>, sqlx::Error> {
     const WAIT: &str = "
-        INSERT INTO queue_log (consumer, message_id, status, created_timestamp, content_hash)
-        SELECT m.consumer, m.id, 'waiting', $4, m.hash
-          FROM unnest($1::text[], $2::uuid[], $3::bytea[]) AS m(consumer, id, hash)
+        INSERT INTO queue_log (consumer, message_id, status, created_timestamp, content_hash,
+                               requested_by)
+        SELECT m.consumer, m.id, 'waiting', $4, m.hash, m.requested_by
+          FROM unnest($1::text[], $2::uuid[], $3::bytea[], $5::text[])
+               AS m(consumer, id, hash, requested_by)
         ON CONFLICT (consumer, message_id) DO NOTHING
         RETURNING consumer, message_id";
     let rows = sqlx::query(WAIT)
@@ -423,6 +427,12 @@ pub async fn wait(
                 .collect::<Vec<_>>(),
         )
         .bind(at)
+        .bind(
+            messages
+                .iter()
+                .map(|message| message.requested_by)
+                .collect::<Vec<_>>(),
+        )
         .fetch_all(connection)
         .await?;
     rows.iter()

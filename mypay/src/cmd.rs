@@ -15,4 +15,5 @@ pub(crate) mod settle;
 pub(crate) mod signals;
 pub(crate) mod stack;
 pub(crate) mod telemetry;
+pub(crate) mod token;
 pub(crate) mod topics;

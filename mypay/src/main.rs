@@ -34,6 +34,8 @@ enum Command {
     Consume(Box<cmd::consume::Args>),
     /// Serve the HTTP API.
     Serve(cmd::serve::Args),
+    /// Make a bearer token for the HTTP API.
+    Token(cmd::token::Args),
     /// Put requests from a file through the durable acceptance.
     Produce(cmd::produce::Args),
     /// Settle franchises up to a cut.
@@ -65,6 +67,7 @@ fn main() -> std::process::ExitCode {
             Command::Bank(args) => args.run(cli.json).await,
             Command::Consume(args) => args.run(cli.json).await,
             Command::Serve(args) => args.run(cli.json).await,
+            Command::Token(args) => args.run(cli.json).await,
             Command::Produce(args) => args.run(cli.json).await,
             Command::Settle(args) => args.run(cli.json).await,
             Command::Audit(args) => args.run(cli.json).await,

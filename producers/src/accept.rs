@@ -39,6 +39,9 @@ pub struct Envelope {
     pub correlation_id: Option<Uuid>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Who makes it, as "member <id>" or "staff <name>"; `None` for what no person
+    /// asks for over HTTP.
+    pub requested_by: Option<String>,
 }
 
 /// A request, checked and encoded.
@@ -50,6 +53,8 @@ pub struct Submission {
     pub message_id: Uuid,
     /// Hash of its canonical content.
     pub content_hash: ContentHash,
+    /// Who makes it.
+    pub requested_by: Option<String>,
     /// The message for its topic.
     pub event: Event,
 }
@@ -146,6 +151,7 @@ impl Acceptance {
             flow: B::FLOW,
             message_id: id,
             content_hash: request.content_hash(),
+            requested_by: envelope.requested_by,
             event: Event {
                 topic,
                 key: request.key().as_bytes().to_vec(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use mypay_auth::Checker;
 use mypay_bank::BankClient;
 use mypay_idempotency::is_transient;
 use mypay_idempotency::slot::until_lost;
@@ -32,6 +33,8 @@ pub struct Edge {
     pub pool: PgPool,
     /// The banks, to ask whose an account is.
     pub bank: BankClient,
+    /// Tells who asks.
+    pub tokens: Arc<Checker>,
     /// Kafka and the registry.
     pub settings: Settings,
 }

@@ -4,7 +4,7 @@ use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use serde::Deserialize;
 
-use crate::request::{Body, HOLDER_NAME_MAX, Head, Refusal, account, amount, text};
+use crate::request::{Body, HOLDER_NAME_MAX, Head, Owner, Refusal, account, amount, text};
 
 /// The longest purpose, in characters.
 const PURPOSE_MAX: usize = 40;
@@ -54,6 +54,10 @@ impl AccountBody {
 impl Body for FirmbankingBody {
     const FLOW: Flow = Flow::Firmbanking;
     type Request = FirmbankingRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        None
+    }
 
     fn into_request(self, head: Head) -> Result<FirmbankingRequest, Refusal> {
         let to_holder_name = self

@@ -1,9 +1,11 @@
 //! The HTTP interface: one file a resource.
 
+mod access;
 mod app;
 mod bank_accounts;
 mod bank_cases;
 mod brokers;
+mod caller;
 mod cancellations;
 mod commands;
 mod commissions;
@@ -62,8 +64,11 @@ struct Api;
 
 /// All routes, and what stands around them.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let (routes, api) = resources().split_for_parts();
+    let (routes, mut api) = resources().split_for_parts();
+    docs::tell_rights(&mut api);
     routes
+        // Around handlers only: what has none is a 404 or 405 for everybody.
+        .route_layer(from_fn_with_state(Arc::clone(&app), access::guard))
         .merge(docs::routes(api))
         .route("/metrics", get(health::metrics))
         .fallback(|| async { Problem::not_found("unknown_route", "there is no such resource") })

@@ -28,6 +28,7 @@ pub fn prepare(
         message_id,
         correlation_id: None,
         traceparent: None,
+        requested_by: None,
     };
     match flow {
         Flow::Recharge => acceptance.prepare::<RechargeBody>(envelope, read(body)?),

@@ -21,6 +21,7 @@ const BOUNDS: [u64; 12] = [
 pub struct Metrics {
     answers: [[AtomicU64; OUTCOMES.len()]; Flow::ALL.len()],
     refused: Mutex<BTreeMap<(u16, &'static str), u64>>,
+    access_refused: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     requests: Histogram,
     commits: Histogram,
     committed: AtomicU64,
@@ -52,6 +53,15 @@ impl Metrics {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         *refused.entry((status, reason)).or_default() += 1;
+    }
+
+    /// Somebody was refused access, for that reason; "-" where nobody knows who.
+    pub(crate) fn access_refused(&self, role: &'static str, why: &'static str) {
+        let mut refused = self
+            .access_refused
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *refused.entry((role, why)).or_default() += 1;
     }
 
     /// An HTTP request took so long.
@@ -94,6 +104,24 @@ impl Metrics {
                 &mut text,
                 &format!(
                     "mypay_edge_refused_total{{status=\"{status}\",reason=\"{reason}\"}} {count}"
+                ),
+            );
+        }
+        header(
+            &mut text,
+            "mypay_edge_access_refused_total",
+            "counter",
+            "Requests refused for who asked, by role and reason.",
+        );
+        for ((role, why), count) in &*self
+            .access_refused
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        {
+            line(
+                &mut text,
+                &format!(
+                    "mypay_edge_access_refused_total{{role=\"{role}\",reason=\"{why}\"}} {count}"
                 ),
             );
         }

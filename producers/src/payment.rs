@@ -6,7 +6,7 @@ use mypay_schemas::Flow;
 use mypay_schemas::payment::PaymentRequest;
 use serde::Deserialize;
 
-use crate::request::{Body, Head, Refusal, amount, text, uuid};
+use crate::request::{Body, Head, Owner, Refusal, amount, text, uuid};
 
 /// Pay a franchise with my money.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -29,6 +29,13 @@ pub struct PaymentBody {
 impl Body for PaymentBody {
     const FLOW: Flow = Flow::Payment;
     type Request = PaymentRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        Some(Owner {
+            field: "member_id",
+            id: &self.member_id,
+        })
+    }
 
     fn into_request(self, head: Head) -> Result<PaymentRequest, Refusal> {
         Ok(PaymentRequest {
@@ -79,6 +86,14 @@ pub struct Cancellation {
 impl Body for Cancellation {
     const FLOW: Flow = Flow::Payment;
     type Request = PaymentRequest;
+
+    // The merchant takes a sale back; the customer asks the merchant to.
+    fn owner(&self) -> Option<Owner<'_>> {
+        Some(Owner {
+            field: "franchise_id",
+            id: &self.franchise_id,
+        })
+    }
 
     fn into_request(self, head: Head) -> Result<PaymentRequest, Refusal> {
         let reason = text("reason", &self.asked.reason, CANCEL_REASON_MAX)?;

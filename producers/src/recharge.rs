@@ -4,7 +4,7 @@ use mypay_schemas::Flow;
 use mypay_schemas::recharge::RechargeRequest;
 use serde::Deserialize;
 
-use crate::request::{Body, Head, Refusal, amount, uuid};
+use crate::request::{Body, Head, Owner, Refusal, amount, uuid};
 
 /// Top up a member's my money from the registered bank account.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -21,6 +21,13 @@ pub struct RechargeBody {
 impl Body for RechargeBody {
     const FLOW: Flow = Flow::Recharge;
     type Request = RechargeRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        Some(Owner {
+            field: "member_id",
+            id: &self.member_id,
+        })
+    }
 
     fn into_request(self, head: Head) -> Result<RechargeRequest, Refusal> {
         Ok(RechargeRequest {

@@ -4,7 +4,7 @@ use mypay_schemas::Flow;
 use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use serde::Deserialize;
 
-use crate::request::{Body, HOLDER_NAME_MAX, Head, Refusal, account, amount, text, uuid};
+use crate::request::{Body, HOLDER_NAME_MAX, Head, Owner, Refusal, account, amount, text, uuid};
 
 /// Remit my money to a member or to an account at a bank.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -59,6 +59,13 @@ pub struct BankBody {
 impl Body for RemittanceBody {
     const FLOW: Flow = Flow::Remittance;
     type Request = RemittanceRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        Some(Owner {
+            field: "sender_id",
+            id: &self.sender_id,
+        })
+    }
 
     fn into_request(self, head: Head) -> Result<RemittanceRequest, Refusal> {
         Ok(RemittanceRequest {

@@ -22,10 +22,23 @@ pub trait Body: DeserializeOwned + Send + 'static {
     /// The message that it becomes.
     type Request: Request + Serialize + Send;
 
+    /// The member whose money it moves, or the franchise in whose name it acts:
+    /// nobody else may make it. `None` for what only our own people ask for.
+    fn owner(&self) -> Option<Owner<'_>>;
+
     /// Checks what can be checked without looking anything up, and makes the
     /// message. Whether the member exists or has the money is decided by the
     /// consumer, and told in the result.
     fn into_request(self, head: Head) -> Result<Self::Request, Refusal>;
+}
+
+/// Whose money a request moves, or in whose name it acts.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The field that says so.
+    pub field: &'static str,
+    /// The member or franchise, as the client writes it.
+    pub id: &'a str,
 }
 
 /// What the edge adds to a client's request.

@@ -124,6 +124,7 @@ async fn put(
         consumer: Flow::Settlement.name(),
         message_id: id,
         content_hash: request.content_hash(),
+        requested_by: None,
     };
     let event = Event {
         topic,

@@ -7,7 +7,7 @@ use mypay_schemas::{Flow, identity};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::request::{Body, Head, Refusal, uuid};
+use crate::request::{Body, Head, Owner, Refusal, uuid};
 
 /// Settle franchises up to a cut.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -24,6 +24,10 @@ pub struct SettlementBody {
 impl Body for SettlementBody {
     const FLOW: Flow = Flow::Settlement;
     type Request = SettlementRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        None
+    }
 
     fn into_request(self, head: Head) -> Result<SettlementRequest, Refusal> {
         let cut_at = self.cut_at.timestamp_millis();
@@ -63,6 +67,10 @@ pub struct Retry {
 impl Body for Retry {
     const FLOW: Flow = Flow::Settlement;
     type Request = SettlementRequest;
+
+    fn owner(&self) -> Option<Owner<'_>> {
+        None
+    }
 
     fn into_request(self, head: Head) -> Result<SettlementRequest, Refusal> {
         let cut_at = identity::parse(&head.message_id)

@@ -68,6 +68,11 @@ impl Home {
         self.0.join("ports.json")
     }
 
+    /// What tokens of this home are signed and checked with.
+    pub(crate) fn token_key(&self) -> PathBuf {
+        self.0.join("token.key")
+    }
+
     /// Makes the directories.
     pub(crate) fn create(&self) -> Result<()> {
         for name in ["data", "logs", "run"] {

@@ -37,6 +37,7 @@ mod registry;
 mod stack;
 mod start;
 mod status;
+mod token_key;
 
 pub use endpoints::Endpoints;
 pub use error::{Result, StackError};

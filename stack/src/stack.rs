@@ -12,6 +12,7 @@ use crate::ports::Ports;
 use crate::postgres;
 use crate::record::{Record, Role};
 use crate::start::Starter;
+use crate::token_key;
 
 /// The servers and programs of one state directory.
 #[derive(Debug, Clone)]
@@ -56,7 +57,18 @@ impl Stack {
             .all()
             .await?;
         endpoints.write(&self.home)?;
+        if token_key::make(&self.home)? {
+            progress(&format!(
+                "a key for tokens of this stack is in {}; `mypay token` makes one with it",
+                self.token_key().display()
+            ));
+        }
         Ok(endpoints)
+    }
+
+    /// The file with the key that tokens of this stack are made and checked with.
+    pub fn token_key(&self) -> PathBuf {
+        self.home.token_key()
     }
 
     /// Stops everything that was started in this home: our programs, then the
@@ -123,6 +135,7 @@ impl Stack {
             }
         }
         remove_file(&self.home.ports())?;
+        remove_file(&self.home.token_key())?;
         // Only if nothing else was put there.
         let _ = std::fs::remove_dir(self.home.path());
         Ok(())
@@ -137,6 +150,7 @@ impl Stack {
         self.home.create()?;
         let endpoints = Endpoints::published(&Compose::embedded()?)?;
         endpoints.write(&self.home)?;
+        token_key::make(&self.home)?;
         Ok(endpoints)
     }
 

@@ -9,10 +9,12 @@ use mypay_bank::wire::{AccountKind, AccountSeed};
 use mypay_bank::{BankClient, ClientConfig};
 use mypay_decide::limits::korean_day;
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
+use reqwest::Method;
 use serde_json::json;
 use sqlx::Row;
 use uuid::Uuid;
 
+use crate::edge::Client;
 use crate::wait::eventually;
 use crate::world::World;
 
@@ -58,7 +60,7 @@ impl World {
         self.edge().await?;
         let client = BankClient::new(ClientConfig::new(&self.endpoints.bank_url))?;
         self.dial(&client, Dial::default()).await?;
-        let base = self.endpoints.api_url.trim_end_matches('/');
+        let edge = Client::new(self);
         for bank_code in contracts {
             let account = corporate(bank_code).account_number;
             let seed = AccountSeed {
@@ -70,14 +72,13 @@ impl World {
             };
             let seeded = client.seed_accounts(bank_code, &[seed]).await;
             seeded.map_err(|error| anyhow::anyhow!("seeding {account}: {error}"))?;
-            let answer = reqwest::Client::new()
-                .put(format!("{base}/contracts/{bank_code}"))
-                .json(&json!({
-                    "bank_name": "test", "corporate_account": account, "fee": 300,
-                    "expires_on": "2099-12-31", "opening_capital": CAPITAL,
-                }))
-                .send()
-                .await?;
+            let contract = json!({
+                "bank_name": "test", "corporate_account": account, "fee": 300,
+                "expires_on": "2099-12-31", "opening_capital": CAPITAL,
+            });
+            let path = format!("/contracts/{bank_code}");
+            let put = edge.request(Method::PUT, &path, &contract);
+            let answer = put.json(&contract).send().await?;
             ensure!(answer.status().is_success(), "{}", answer.text().await?);
         }
         Ok(client)

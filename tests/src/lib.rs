@@ -9,6 +9,7 @@
 //! | [`world`] | the stack that the tests share, one test at a time |
 //! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
 //! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
+//! | [`edge`] | a client of the HTTP edge, with the token of whoever would ask |
 //! | [`members`] | members with money, franchises |
 //! | [`requests`] | requests, and their way to the topics |
 //! | [`topic`] | everything in a topic that a `read_committed` reader sees |
@@ -22,6 +23,7 @@
 pub mod audit;
 pub mod banks;
 pub mod dead_letters;
+pub mod edge;
 pub mod exactly_once;
 pub mod members;
 pub mod money;

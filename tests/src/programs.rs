@@ -152,6 +152,18 @@ impl World {
         self.kill(&bank.context("the bank does not run")?).await
     }
 
+    /// Starts a new HTTP edge, in place of one that runs: its log and its counts
+    /// begin with it.
+    pub async fn edge_anew(&self) -> anyhow::Result<Program> {
+        let edge = self.live().iter().find(|it| it.name == "edge").cloned();
+        if let Some(edge) = edge {
+            self.stop(&edge).await?;
+        }
+        self.edge().await?;
+        let edge = self.live().iter().find(|it| it.name == "edge").cloned();
+        edge.context("the edge was started")
+    }
+
     /// Starts the HTTP edge, if it does not run, and waits until it answers.
     pub async fn edge(&self) -> anyhow::Result<()> {
         let url = &self.endpoints.api_url;

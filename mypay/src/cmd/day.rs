@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use mypay_auth::Sources;
 use mypay_schemas::Flow;
 use mypay_stack::{Endpoints, Stack};
 
@@ -58,7 +59,8 @@ impl Args {
 
         processes::prepare(&endpoints, &say).await?;
         processes::start(&stack, &endpoints, &say).await?;
-        let edge = Edge::new(&endpoints.api_url)?;
+        let key = Sources::of_environment(stack.token_key()).key()?;
+        let edge = Edge::new(&endpoints.api_url, &key)?;
         edge.until_healthy(Duration::from_secs(60))
             .await
             .with_context(|| {

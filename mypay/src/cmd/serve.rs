@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
+use mypay_auth::{Checker, Sources};
 use mypay_bank::{BankClient, ClientConfig};
 use mypay_producers::edge::Edge;
 use mypay_producers::producer::Settings;
-use mypay_stack::Endpoints;
+use mypay_stack::{Endpoints, Stack};
 use tokio::net::TcpListener;
 
 /// The batcher and the relay hold a connection each; the others answer queries
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
+        let tokens = checker()?;
         let endpoints = Endpoints::discover()?;
         let pool = mypay_database::pool(&endpoints.database_url, CONNECTIONS)?;
         let mut stop = super::signals::stop();
@@ -35,6 +38,7 @@ impl Args {
         let edge = Edge {
             pool,
             bank,
+            tokens: Arc::new(tokens),
             settings: Settings {
                 kafka_bootstrap: endpoints.kafka_bootstrap,
                 registry_url: endpoints.registry_url,
@@ -57,4 +61,19 @@ impl Args {
         edge.serve(listener, stopped).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Without a key nobody could be told from anybody else: the edge does not start.
+fn checker() -> anyhow::Result<Checker> {
+    let sources = Sources::of_environment(Stack::of_this_checkout().token_key());
+    let key = sources.key()?;
+    if sources.is_local() {
+        tracing::info!("tokens are checked with the local stack's own key");
+    } else if sources.is_for_development() {
+        tracing::warn!(
+            "tokens are checked with the development secret of docker-compose.yml, which everybody \
+             knows: set MYPAY_JWT_SECRET"
+        );
+    }
+    Ok(Checker::new(key))
 }

@@ -86,6 +86,7 @@ impl Args {
             message_id: acceptance.check_id(&id.to_string())?,
             correlation_id: None,
             traceparent: None,
+            requested_by: None,
         };
         let body = SettlementBody {
             cut_at,

@@ -69,6 +69,7 @@ async fn put(
             consumer: submission.flow.name(),
             message_id: submission.message_id,
             content_hash: submission.content_hash,
+            requested_by: submission.requested_by.as_deref(),
         })
         .collect();
     // Two edges that are sent the same two requests wait for each other's rows,
@@ -188,6 +189,7 @@ mod tests {
             flow,
             message_id: id,
             content_hash: [content; 16],
+            requested_by: None,
             event: Event {
                 topic: flow.request_topic(),
                 key: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use mypay_auth::Checker;
 use mypay_bank::BankClient;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use crate::producer::{Producer, Stage};
 pub(crate) struct App {
     pub(crate) pool: PgPool,
     pub(crate) bank: BankClient,
+    pub(crate) tokens: Arc<Checker>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) kafka_bootstrap: String,
     stage: watch::Receiver<Stage>,
@@ -35,6 +37,7 @@ impl App {
         Self {
             pool: edge.pool.clone(),
             bank: edge.bank.clone(),
+            tokens: Arc::clone(&edge.tokens),
             metrics,
             kafka_bootstrap: edge.settings.kafka_bootstrap.clone(),
             stage,

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Body, Headers, Id};
 use super::problem::{Problem, ProblemBody};
 
-/// What an operator decides.
+/// What an operator decides; which one, the token says.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecisionBody {
@@ -23,9 +24,6 @@ pub(crate) struct DecisionBody {
     /// What the bank took for the command, whole won.
     #[serde(default)]
     fee: i64,
-    /// Who decides.
-    #[schema(example = "kim.minji")]
-    operator: String,
     /// Why: whom the operator asked, and what was said.
     #[schema(example = "Telephone call with KB, 14:05: executed, reference 20260302000042")]
     reason: String,
@@ -96,6 +94,7 @@ pub(crate) async fn find(
 )]
 pub(crate) async fn decide(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(case_id): Id,
     headers: Headers,
     Body(body): Body<DecisionBody>,
@@ -116,7 +115,7 @@ pub(crate) async fn decide(
         case_id,
         verdict,
         fee: body.fee,
-        operator: body.operator,
+        operator: caller.name(),
         reason: body.reason,
     };
     let (standing, new) = mypay_cases::decide(&app.pool, &decision).await?;

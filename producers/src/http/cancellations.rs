@@ -6,8 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use sqlx::Row;
+use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Body, Headers, Id};
 use super::problem::{Problem, ProblemBody};
 use super::slips::{self, Slip};
@@ -27,10 +29,16 @@ use crate::payment::{Cancellation, CancellationBody};
 )]
 pub(crate) async fn payment(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(payment_id): Id,
 ) -> Result<Json<Slip>, Problem> {
-    let slip = slips::find(&app.pool, payment_id).await?;
-    Ok(Json(slip.ok_or_else(unknown)?))
+    let slip = slips::find(&app.pool, payment_id)
+        .await?
+        .ok_or_else(unknown)?;
+    if !caller.is_party(slip.member_id, slip.franchise_id) {
+        return Err(unknown().denied("another_s_payment"));
+    }
+    Ok(Json(slip))
 }
 
 /// Cancels a payment, in whole or in part, whether it is settled or not.
@@ -58,25 +66,30 @@ pub(crate) async fn payment(
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(payment_id): Id,
     headers: Headers,
     Body(asked): Body<CancellationBody>,
 ) -> Result<Response, Problem> {
     let row = sqlx::query(
-        "SELECT member_id::text, franchise_id::text, order_ref FROM payment.slip WHERE payment_id = $1",
+        "SELECT member_id, franchise_id, order_ref FROM payment.slip WHERE payment_id = $1",
     )
     .bind(payment_id)
     .fetch_optional(&app.pool)
     .await?
     .ok_or_else(unknown)?;
+    let (member_id, franchise_id): (Uuid, Uuid) = (row.try_get(0)?, row.try_get(1)?);
+    if !caller.is_party(member_id, franchise_id) {
+        return Err(unknown().denied("another_s_payment"));
+    }
     let cancellation = Cancellation {
         payment_id: payment_id.to_string(),
-        member_id: row.try_get(0)?,
-        franchise_id: row.try_get(1)?,
+        member_id: member_id.to_string(),
+        franchise_id: franchise_id.to_string(),
         order_ref: row.try_get(2)?,
         asked,
     };
-    submit(&app, headers, cancellation).await
+    submit(&app, &caller, headers, cancellation).await
 }
 
 fn unknown() -> Problem {

@@ -11,15 +11,12 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Body, Id};
 use super::franchises::check_franchise;
 use super::problem::{Problem, ProblemBody};
-use crate::request::text;
 
-/// The longest name of who sets a rate, in characters.
-pub(crate) const NAME_MAX: usize = 60;
-
-/// A rate of commission to come.
+/// A rate of commission to come; who sets it, the token says.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RateBody {
@@ -29,9 +26,6 @@ pub(crate) struct RateBody {
     /// From when on, RFC 3339, to the millisecond; at once where absent.
     #[serde(default)]
     in_force_from: Option<DateTime<Utc>>,
-    /// Who sets it.
-    #[schema(example = "kim.minji", max_length = 60)]
-    set_by: String,
 }
 
 /// A franchise's rate of commission from an instant on.
@@ -66,6 +60,7 @@ pub(crate) struct Rate {
 )]
 pub(crate) async fn modify(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(franchise_id): Id,
     Body(body): Body<RateBody>,
 ) -> Result<(StatusCode, Json<Rate>), Problem> {
@@ -73,7 +68,6 @@ pub(crate) async fn modify(
         let detail = "bps: hundredths of a percent, 0 to 10,000";
         return Err(Problem::invalid("invalid_rate", detail));
     }
-    let set_by = text("set_by", &body.set_by, NAME_MAX)?;
     check_franchise(&app.pool, franchise_id).await?;
     let mut transaction = app.pool.begin().await?;
     let now = instant_after_all_slips(&mut transaction).await?;
@@ -97,7 +91,7 @@ pub(crate) async fn modify(
     let rate = Rate {
         bps: body.bps,
         in_force_from,
-        set_by: Some(set_by),
+        set_by: Some(caller.name()),
         set_at: Some(now),
     };
     insert(&mut transaction, franchise_id, &rate).await?;

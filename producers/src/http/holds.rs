@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::App;
-use super::commissions::NAME_MAX;
+use super::caller::Caller;
 use super::extract::{Body, Id};
 use super::franchises::check_franchise;
 use super::problem::{Problem, ProblemBody};
@@ -21,21 +21,17 @@ use crate::request::text;
 
 const REASON_MAX: usize = 200;
 
-/// Why a hold is placed or released, and by whom.
+/// Why a hold is placed or released; by whom, the token says.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HoldBody {
     #[schema(example = "disputed deliveries", max_length = 200)]
     reason: String,
-    /// Who does it.
-    #[schema(example = "kim.minji", max_length = 60)]
-    by: String,
 }
 
 impl HoldBody {
-    fn check(&self) -> Result<(String, String), Problem> {
-        let reason = text("reason", &self.reason, REASON_MAX)?;
-        Ok((reason, text("by", &self.by, NAME_MAX)?))
+    fn check(&self) -> Result<String, Problem> {
+        Ok(text("reason", &self.reason, REASON_MAX)?)
     }
 }
 
@@ -71,10 +67,11 @@ pub(crate) struct Hold {
 )]
 pub(crate) async fn place(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(franchise_id): Id,
     Body(body): Body<HoldBody>,
 ) -> Result<(StatusCode, Json<Hold>), Problem> {
-    let (reason, by) = body.check()?;
+    let reason = body.check()?;
     check_franchise(&app.pool, franchise_id).await?;
     let placed = sqlx::query(
         "INSERT INTO settlement.hold (hold_id, franchise_id, placed_at, placed_by, reason)
@@ -83,7 +80,7 @@ pub(crate) async fn place(
     )
     .bind(Uuid::now_v7())
     .bind(franchise_id)
-    .bind(by)
+    .bind(caller.name())
     .bind(reason)
     .execute(&app.pool)
     .await?
@@ -116,10 +113,11 @@ pub(crate) async fn place(
 )]
 pub(crate) async fn release(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(franchise_id): Id,
     Body(body): Body<HoldBody>,
 ) -> Result<Json<Hold>, Problem> {
-    let (reason, by) = body.check()?;
+    let reason = body.check()?;
     let row = sqlx::query(
         "UPDATE settlement.hold SET released_at = now(), released_by = $2, release_reason = $3
           WHERE franchise_id = $1 AND released_at IS NULL
@@ -127,7 +125,7 @@ pub(crate) async fn release(
                    release_reason",
     )
     .bind(franchise_id)
-    .bind(by)
+    .bind(caller.name())
     .bind(reason)
     .fetch_optional(&app.pool)
     .await?

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Body, Headers};
 use super::problem::{Problem, ProblemBody};
 use super::submit::{Accepted, submit};
@@ -29,8 +30,9 @@ use crate::payment::PaymentBody;
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: Headers,
     Body(body): Body<PaymentBody>,
 ) -> Result<Response, Problem> {
-    submit(&app, headers, body).await
+    submit(&app, &caller, headers, body).await
 }

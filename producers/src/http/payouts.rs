@@ -12,6 +12,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Asked, Headers, Id};
 use super::franchises::check_franchise;
 use super::page::{Page, PageQuery};
@@ -109,10 +110,11 @@ pub(crate) async fn of_franchise(
 pub(crate) async fn retry(
     State(app): State<Arc<App>>,
     Id(franchise_id): Id,
+    caller: Caller,
     headers: Headers,
 ) -> Result<Response, Problem> {
     check_franchise(&app.pool, franchise_id).await?;
-    submit(&app, headers, Retry { franchise_id }).await
+    submit(&app, &caller, headers, Retry { franchise_id }).await
 }
 
 /// A page of a run's payouts, in the order of the franchises.

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mypay_idempotency::is_transient;
@@ -17,6 +17,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     reason: &'static str,
     detail: String,
+    denied: Option<&'static str>,
 }
 
 /// The body of an error.
@@ -41,13 +42,35 @@ pub(crate) struct ProblemBody {
 #[derive(Clone, Copy)]
 pub(crate) struct Reason(pub(crate) &'static str);
 
+/// Somebody was refused access, for whoever notes that: why, which the answer may
+/// keep to itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Denied(pub(crate) &'static str);
+
 impl Problem {
     pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             reason,
             detail: detail.into(),
+            denied: None,
         }
+    }
+
+    /// Nobody that is known asks.
+    pub(crate) fn unauthorized(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, reason, detail).denied(reason)
+    }
+
+    /// Somebody asks who may not.
+    pub(crate) fn forbidden(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, reason, detail).denied(reason)
+    }
+
+    /// Notes that access was refused, whatever the answer says.
+    pub(crate) fn denied(mut self, why: &'static str) -> Self {
+        self.denied = Some(why);
+        self
     }
 
     /// The request cannot be read.
@@ -104,9 +127,23 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, challenge(self.reason));
+        }
         response.extensions_mut().insert(Reason(self.reason));
+        if let Some(why) = self.denied {
+            response.extensions_mut().insert(Denied(why));
+        }
         response
     }
+}
+
+/// RFC 6750, 3: a request without a token is told no error.
+fn challenge(reason: &str) -> HeaderValue {
+    HeaderValue::from_static(match reason {
+        "missing_token" => r#"Bearer realm="my-pay""#,
+        _ => r#"Bearer realm="my-pay", error="invalid_token""#,
+    })
 }
 
 impl From<Refusal> for Problem {

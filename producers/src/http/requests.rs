@@ -11,6 +11,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::Id;
 use super::problem::{Problem, ProblemBody};
 
@@ -36,6 +37,8 @@ pub(crate) struct RequestState {
     attempts: i32,
     /// Null once it is done.
     waits_for: Option<WaitsFor>,
+    #[serde(skip)]
+    requested_by: Option<String>,
 }
 
 /// What a request waits for.
@@ -69,6 +72,9 @@ pub(crate) struct Command {
 }
 
 /// How far a request has come, and what it waits for.
+///
+/// A member or franchise is told of the requests that it has made here: one that
+/// came by a topic is our own people's to look at.
 #[utoipa::path(
     get,
     path = "/requests/{id}",
@@ -81,14 +87,13 @@ pub(crate) struct Command {
 )]
 pub(crate) async fn find(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(id): Id,
 ) -> Result<Json<RequestState>, Problem> {
-    let mut state = read(&app.pool, id).await?.ok_or_else(|| {
-        Problem::not_found(
-            "unknown_request",
-            "there is no such request, or it is older than what is kept",
-        )
-    })?;
+    let mut state = read(&app.pool, id).await?.ok_or_else(unknown)?;
+    if !caller.has_requested(state.requested_by.as_deref()) {
+        return Err(unknown().denied("another_s_request"));
+    }
     state.waits_for = match &*state.status {
         "waiting" => {
             let held =
@@ -113,13 +118,18 @@ pub(crate) async fn find(
     Ok(Json(state))
 }
 
+fn unknown() -> Problem {
+    let detail = "there is no such request, or it is older than what is kept";
+    Problem::not_found("unknown_request", detail)
+}
+
 async fn read(pool: &PgPool, id: Uuid) -> Result<Option<RequestState>, sqlx::Error> {
     // A consumer also claims the banks' answers under its name; those are no
     // requests. Where a client gave one id to two flows, by writing to the
     // topics itself, the first counts.
     let row = sqlx::query(
         "SELECT q.consumer, q.status::text, q.processed_status::text, q.reason,
-                q.created_timestamp, q.processed_timestamp, q.attempts
+                q.created_timestamp, q.processed_timestamp, q.attempts, q.requested_by
            FROM queue_log q
            JOIN unnest($2::text[], $3::text[]) AS f(flow, topic)
              ON f.flow = q.consumer AND coalesce(q.topic, f.topic) = f.topic
@@ -147,6 +157,7 @@ async fn read(pool: &PgPool, id: Uuid) -> Result<Option<RequestState>, sqlx::Err
             processed_timestamp: row.try_get(5)?,
             attempts: row.try_get(6)?,
             waits_for: None,
+            requested_by: row.try_get(7)?,
         })
     })
     .transpose()

@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Asked, Body, Headers, Id};
 use super::page::{Page, PageQuery};
 use super::payouts::{self, Payout};
@@ -37,10 +38,11 @@ use crate::settlement::SettlementBody;
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     headers: Headers,
     Body(body): Body<SettlementBody>,
 ) -> Result<Response, Problem> {
-    submit(&app, headers, body).await
+    submit(&app, &caller, headers, body).await
 }
 
 /// A settlement run.

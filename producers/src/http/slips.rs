@@ -22,8 +22,8 @@ use super::problem::{Problem, ProblemBody};
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Slip {
     payment_id: Uuid,
-    member_id: Uuid,
-    franchise_id: Uuid,
+    pub(crate) member_id: Uuid,
+    pub(crate) franchise_id: Uuid,
     order_ref: String,
     /// Whole won.
     gross: i64,

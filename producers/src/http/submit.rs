@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::Headers;
 use super::problem::Problem;
 use crate::accept::{Answer, Envelope};
@@ -41,9 +42,11 @@ pub(crate) struct Accepted {
 /// Makes a request durable and answers it.
 pub(crate) async fn submit<B: Body>(
     app: &App,
+    caller: &Caller,
     headers: Headers,
     body: B,
 ) -> Result<Response, Problem> {
+    caller.check_owner(body.owner())?;
     let key = headers.key.ok_or_else(|| {
         Problem::malformed(
             "missing_idempotency_key",
@@ -55,6 +58,7 @@ pub(crate) async fn submit<B: Body>(
         message_id: acceptance.check_id(&key)?,
         correlation_id: headers.correlation_id,
         traceparent: headers.traceparent,
+        requested_by: Some(caller.requested_by()),
     };
     let message_id = envelope.message_id;
     let submission = acceptance.prepare(envelope, body)?;

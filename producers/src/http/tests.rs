@@ -1,17 +1,20 @@
 //! Bad input meets the router: none of these tests has a database behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
+use mypay_auth::{Checker, Identity, Key, Minter, Role, Sources};
 use mypay_bank::{BankClient, ClientConfig};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use super::access::{RULES, Rule};
 use super::{App, router};
 use crate::edge::Edge;
 use crate::metrics::Metrics;
@@ -24,6 +27,7 @@ fn app() -> axum::Router {
     let edge = Edge {
         pool: mypay_database::pool(&format!("postgres://mypay@{NOWHERE}/mypay"), 1).unwrap(),
         bank: BankClient::new(ClientConfig::new(format!("http://{NOWHERE}"))).unwrap(),
+        tokens: Arc::new(Checker::new(key())),
         settings: Settings {
             kafka_bootstrap: NOWHERE.to_owned(),
             registry_url: format!("http://{NOWHERE}"),
@@ -43,8 +47,28 @@ async fn ask(request: Request<Body>) -> Response {
     app().oneshot(request).await.unwrap()
 }
 
+fn key() -> Key {
+    let sources = Sources {
+        secret: Some("a secret of the tests, 32 bytes long".to_owned()),
+        ..Sources::default()
+    };
+    sources.key().unwrap()
+}
+
+fn bearer(role: Role, subject: &str) -> String {
+    let who = Identity::new(role, subject).unwrap();
+    let token = Minter::new(&key())
+        .unwrap()
+        .mint(&who, Duration::from_secs(60));
+    format!("Bearer {}", token.unwrap())
+}
+
+/// The member that asks in these tests.
+const OWN: Uuid = Uuid::from_u128(0x0199_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+
 fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path)
+        .header(AUTHORIZATION, bearer(Role::Member, &OWN.to_string()))
         .header(CONTENT_TYPE, "application/json")
         .header("Idempotency-Key", Uuid::now_v7().to_string())
         .body(body.into())
@@ -52,7 +76,10 @@ fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
 }
 
 fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).unwrap()
+    Request::get(path)
+        .header(AUTHORIZATION, bearer(Role::Auditor, "lee"))
+        .body(Body::empty())
+        .unwrap()
 }
 
 async fn body(response: Response) -> Value {
@@ -89,7 +116,7 @@ async fn an_unknown_route_and_a_wrong_method_are_problems() {
 
 #[tokio::test]
 async fn what_is_not_json_is_malformed() {
-    let member_id = Uuid::now_v7();
+    let member_id = OWN;
     let trailing = format!(r#"{{"member_id":"{member_id}","amount":1}}x"#);
     for bad in [
         "",
@@ -106,7 +133,7 @@ async fn what_is_not_json_is_malformed() {
 
 #[tokio::test]
 async fn json_of_another_form_is_invalid() {
-    let member_id = Uuid::now_v7();
+    let member_id = OWN;
     for bad in [
         json!({}),
         json!([member_id, 1]),
@@ -131,7 +158,7 @@ async fn a_body_of_another_type_or_size_is_refused() {
 
 #[tokio::test]
 async fn a_request_needs_one_key() {
-    let recharge = json!({ "member_id": Uuid::now_v7(), "amount": 10_000 }).to_string();
+    let recharge = json!({ "member_id": OWN, "amount": 10_000 }).to_string();
     let mut keyless = post("/recharges", recharge.clone());
     keyless.headers_mut().remove("Idempotency-Key");
     assert_problem(keyless, 400, "missing_idempotency_key").await;
@@ -158,7 +185,7 @@ async fn ids_and_pages_in_the_address_are_checked() {
 
 #[tokio::test]
 async fn while_it_starts_the_edge_says_so_and_sends_clients_away() {
-    let recharge = json!({ "member_id": Uuid::now_v7(), "amount": 10_000 });
+    let recharge = json!({ "member_id": OWN, "amount": 10_000 });
     let response = ask(post("/recharges", recharge.to_string())).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
@@ -203,4 +230,115 @@ async fn the_description_names_every_resource() {
         let name = &reference[..reference.find('"').unwrap()];
         assert!(api["components"]["schemas"][name].is_object(), "{name}");
     }
+}
+
+/// Asks for what a rule is about, with ids in the path that are the caller's own.
+fn ask_for(rule: &Rule, token: Option<&str>) -> Request<Body> {
+    let path = rule
+        .path
+        .replace("{id}", &OWN.to_string())
+        .replace("{run}", &Uuid::nil().to_string())
+        .replace("{bank_code}", "004");
+    let mut request = Request::builder().method(rule.method).uri(path);
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, token);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn every_operation_is_closed_to_whoever_it_is_not_for() {
+    for rule in RULES.iter().filter(|rule| !rule.roles.is_empty()) {
+        assert_problem(ask_for(rule, None), 401, "missing_token").await;
+        for not_a_token in ["Bearer", "Bearer x", "Basic a2ltOmtpbQ==", ""] {
+            let request = ask_for(rule, Some(not_a_token));
+            assert_problem(request, 401, "invalid_token").await;
+        }
+        for role in Role::ALL
+            .into_iter()
+            .filter(|role| !rule.roles.contains(role))
+        {
+            let request = ask_for(rule, Some(&bearer(role, &OWN.to_string())));
+            assert_problem(request, 403, "wrong_role").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_token_is_told_how_to_send_one() {
+    let recharge = Request::post("/recharges").body(Body::empty()).unwrap();
+    let response = ask(recharge).await;
+    assert_eq!(
+        response.headers()["www-authenticate"],
+        r#"Bearer realm="my-pay""#
+    );
+    let mut twofold = get("/members");
+    let other = bearer(Role::Staff, "kim").parse().unwrap();
+    twofold.headers_mut().append(AUTHORIZATION, other);
+    assert_problem(twofold, 401, "invalid_token").await;
+}
+
+#[tokio::test]
+async fn another_s_money_is_refused_before_anything_is_looked_up() {
+    let other = Uuid::now_v7();
+    for (path, body) in [
+        (
+            "/recharges",
+            json!({ "member_id": other, "amount": 10_000 }),
+        ),
+        (
+            "/remittances",
+            json!({ "sender_id": other, "receiver": { "member_id": OWN }, "amount": 1 }),
+        ),
+        (
+            "/payments",
+            json!({ "member_id": other, "franchise_id": OWN, "order_ref": "1", "amount": 1 }),
+        ),
+    ] {
+        assert_problem(post(path, body.to_string()), 403, "not_yours").await;
+    }
+    let mut foreign = get(&format!("/members/{other}/money"));
+    let own = bearer(Role::Member, &OWN.to_string()).parse().unwrap();
+    foreign.headers_mut().insert(AUTHORIZATION, own);
+    assert_problem(foreign, 403, "not_yours").await;
+}
+
+/// The table of rights and the description name the same operations.
+#[tokio::test]
+async fn every_operation_of_the_description_is_in_the_table_of_rights() {
+    let api = body(ask(get("/openapi.json")).await).await;
+    let mut described = Vec::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if operation["responses"].is_object() {
+                described.push((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    let mut ruled: Vec<(String, String)> = RULES
+        .iter()
+        .map(|rule| (rule.method.to_owned(), rule.path.to_owned()))
+        .collect();
+    described.sort();
+    ruled.sort();
+    assert_eq!(described, ruled);
+    for rule in RULES {
+        let operation = &api["paths"][rule.path][rule.method.to_lowercase()];
+        let closed = !rule.roles.is_empty();
+        assert_eq!(operation["security"].is_array(), closed, "{rule:?}");
+        assert_eq!(
+            operation["responses"]["401"].is_object(),
+            closed,
+            "{rule:?}"
+        );
+        assert_eq!(
+            operation["responses"]["403"].is_object(),
+            closed,
+            "{rule:?}"
+        );
+    }
+    assert_eq!(
+        api["components"]["securitySchemes"]["token"]["scheme"],
+        "bearer"
+    );
 }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use mypay_auth::Role;
 use mypay_bank::dummy::Dial;
 use mypay_cases::{Decision, Standing, Verdict};
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::FirmbankingRequest;
 use mypay_tests::banks::{command, corporate};
+use mypay_tests::edge::Client;
 use mypay_tests::{Program, World, eventually};
+use reqwest::Method;
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -134,51 +137,38 @@ async fn what_no_bank_can_settle_is_decided_by_a_name_with_a_reason_once() -> an
 
 /// The same over HTTP: taken down, told again, and refused to whoever comes later.
 async fn over_http(world: &World, case: Uuid) -> anyhow::Result<()> {
-    let base = world.endpoints.api_url.trim_end_matches('/').to_owned();
-    let http = reqwest::Client::new();
-    let listed: serde_json::Value = http
-        .get(format!("{base}/bank-cases"))
-        .send()
-        .await?
-        .json()
-        .await?;
+    let client = Client::new(world);
+    let listed = client.get("/bank-cases").await?;
     ensure!(
         listed.as_array().is_some_and(|cases| cases.len() >= 2),
         "{listed}"
     );
     let key = Uuid::now_v7().to_string();
-    let post = |key: String, outcome: &'static str, operator: &'static str| {
-        let (http, base) = (http.clone(), base.clone());
-        async move {
-            let answer = http
-                .post(format!("{base}/bank-cases/{case}/decision"))
-                .header("Idempotency-Key", key)
-                .json(&serde_json::json!({
-                    "outcome": outcome, "operator": operator, "reason": "the bank never had it",
-                }))
-                .send()
-                .await?;
-            anyhow::Ok(answer.status().as_u16())
-        }
+    let path = format!("/bank-cases/{case}/decision");
+    let post = async |key: &str, outcome: &str, role: Role, subject: &str| {
+        let body = serde_json::json!({"outcome": outcome, "reason": "the bank never had it"});
+        let request = client.request_by(role, subject, Method::POST, &path);
+        let answer = request.header("Idempotency-Key", key).json(&body).send();
+        anyhow::Ok(answer.await?.status().as_u16())
     };
+    let lee = async |key: &str, outcome: &str| post(key, outcome, Role::Operator, "lee").await;
     ensure!(
-        post(key.clone(), "refused", " ").await? == 422,
-        "nobody decides"
+        post(&key, "refused", Role::Staff, "lee").await? == 403,
+        "not an operator"
     );
-    ensure!(post(key.clone(), "refused", "lee").await? == 202);
+    ensure!(lee(&key, "refused").await? == 202);
+    ensure!(lee(&key, "refused").await? == 200, "the same again");
     ensure!(
-        post(key.clone(), "refused", "lee").await? == 200,
-        "the same again"
-    );
-    ensure!(
-        post(key, "done", "lee").await? == 409,
+        lee(&key, "done").await? == 409,
         "the key of another decision"
     );
     let other = Uuid::now_v7().to_string();
     ensure!(
-        post(other, "resend", "park").await? == 409,
+        post(&other, "resend", Role::Operator, "park").await? == 409,
         "decided, or being so"
     );
+    let known = client.get(&format!("/bank-cases/{case}")).await?;
+    ensure!(known["decisions"][0]["operator"] == "lee", "{known}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `tests/README.md` says how to run them and how to write one.
 
+mod access;
 mod bad_input;
 mod breaker;
 mod broker;

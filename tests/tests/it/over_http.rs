@@ -9,97 +9,14 @@ use mypay_schemas::identity::derive;
 use mypay_schemas::{Flow, ResultStatus};
 use mypay_stack::Signal;
 use mypay_tests::World;
+pub(crate) use mypay_tests::edge::Client;
 use mypay_tests::requests::Outgoing;
 use mypay_tests::wait::eventually;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::day::LONG;
-
-/// A client of the edge.
-pub(crate) struct Client {
-    pub(crate) http: reqwest::Client,
-    pub(crate) base: String,
-}
-
-impl Client {
-    pub(crate) fn new(world: &World) -> Self {
-        let base = world.endpoints.api_url.trim_end_matches('/').to_owned();
-        Self {
-            http: reqwest::Client::new(),
-            base,
-        }
-    }
-
-    pub(crate) async fn post(
-        &self,
-        path: &str,
-        key: &str,
-        body: &Value,
-    ) -> anyhow::Result<(StatusCode, Value)> {
-        let answer = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .header("Idempotency-Key", key)
-            .json(body)
-            .send()
-            .await?;
-        Ok((answer.status(), answer.json().await.unwrap_or_default()))
-    }
-
-    /// Sends a body by any method; `If-Match` where a version is meant. Gives the
-    /// answer with its `ETag`.
-    pub(crate) async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        if_match: Option<&str>,
-        body: &Value,
-    ) -> anyhow::Result<(StatusCode, Value, Option<String>)> {
-        let method = reqwest::Method::from_bytes(method.as_bytes())?;
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .json(body);
-        if let Some(version) = if_match {
-            request = request.header("If-Match", version);
-        }
-        let answer = request.send().await?;
-        let tag = answer.headers().get("etag");
-        let tag = tag.and_then(|tag| Some(tag.to_str().ok()?.to_owned()));
-        let status = answer.status();
-        Ok((status, answer.json().await.unwrap_or_default(), tag))
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(self
-            .http
-            .get(format!("{}{path}", self.base))
-            .send()
-            .await?
-            .json()
-            .await?)
-    }
-
-    /// Waits until the edge accepts requests.
-    pub(crate) async fn accepts(&self) -> anyhow::Result<()> {
-        eventually("an edge that accepts", LONG, async || {
-            let health = self.get("/health").await.unwrap_or_default();
-            Ok((health["accepting"] == true).then_some(()))
-        })
-        .await
-    }
-
-    /// Waits until a request is done; gives what is known of it.
-    pub(crate) async fn done(&self, id: &str) -> anyhow::Result<Value> {
-        eventually("a request that is done", LONG, async || {
-            let state = self.get(&format!("/requests/{id}")).await?;
-            Ok((state["status"] == "done").then_some(state))
-        })
-        .await
-    }
-}
 
 fn key() -> String {
     Uuid::now_v7().to_string()
@@ -249,8 +166,7 @@ async fn bad_requests_get_a_clear_answer() -> anyhow::Result<()> {
         );
     }
     let malformed = client
-        .http
-        .post(format!("{}/recharges", client.base))
+        .request(Method::POST, "/recharges", &good)
         .header("Idempotency-Key", key())
         .header("Content-Type", "application/json")
         .body("{ not json")
@@ -265,8 +181,7 @@ async fn bad_requests_get_a_clear_answer() -> anyhow::Result<()> {
     // lost with the connection, as TCP has it; then it is asked again.
     let oversized = eventually("an answer to a body that is too large", LONG, async || {
         let sent = client
-            .http
-            .post(format!("{}/recharges", client.base))
+            .request(Method::POST, "/recharges", &good)
             .header("Idempotency-Key", key())
             .header("Content-Type", "application/json")
             .body(" ".repeat(80 * 1024))

@@ -9,6 +9,7 @@ use mypay_tests::World;
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::requests::{cancel, payment};
 use mypay_tests::wait::eventually;
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -132,8 +133,7 @@ impl<'a> Shop<'a> {
         });
         let put = shop
             .client
-            .http
-            .put(format!("{}/contracts/{BANK}", shop.client.base));
+            .request(Method::PUT, &format!("/contracts/{BANK}"), &contract);
         put.json(&contract).send().await?.error_for_status()?;
         let franchise = shop
             .post(
@@ -258,8 +258,10 @@ impl<'a> Shop<'a> {
                 "{field}: {statement}"
             );
         }
-        let url = format!("{}{path}", self.client.base);
-        let csv = self.client.http.get(url).header("Accept", "text/csv");
+        let csv = self
+            .client
+            .request(Method::GET, &path, &Value::Null)
+            .header("Accept", "text/csv");
         let csv = csv.send().await?.error_for_status()?.text().await?;
         ensure!(csv.lines().count() == lines.len() + 2, "{csv}");
         ensure!(csv.ends_with(&format!(",{net}\r\n")), "{csv}");
@@ -277,7 +279,7 @@ async fn what_a_run_does_not_pay_the_next_one_or_an_operator_does() -> anyhow::R
         world.consume(flow)?;
     }
     let holds = format!("/franchises/{}/holds", shop.franchise);
-    let why = json!({"reason": "disputed deliveries", "by": "kim.minji"});
+    let why = json!({"reason": "disputed deliveries"});
 
     let paid = shop.pay(100_000).await?;
     let early = shop.pay(7_777).await?;
@@ -359,7 +361,7 @@ async fn a_rate_begins_at_its_instant_while_payments_and_runs_go_on() -> anyhow:
     let franchise = world.franchise(100).await?;
     let rates = format!("/franchises/{franchise}/commission-rates");
     let rate = async |bps: i32, from: Option<chrono::DateTime<Utc>>| {
-        let body = json!({"bps": bps, "in_force_from": from, "set_by": "kim.minji"});
+        let body = json!({"bps": bps, "in_force_from": from});
         client
             .post(&rates, &Uuid::now_v7().to_string(), &body)
             .await

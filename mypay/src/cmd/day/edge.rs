@@ -1,8 +1,10 @@
 //! The HTTP edge, as a client sees it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use mypay_auth::{Identity, Key, Minter, Role};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -11,10 +13,15 @@ use serde_json::Value;
 pub(super) struct Edge {
     http: reqwest::Client,
     base: String,
+    minter: Arc<Minter>,
 }
 
+/// How long a token is good for: each request has one of its own.
+const GOOD_FOR: Duration = Duration::from_secs(60);
+
 impl Edge {
-    pub(super) fn new(api_url: &str) -> anyhow::Result<Self> {
+    /// `key` makes the tokens of everybody who lives in the town.
+    pub(super) fn new(api_url: &str, key: &Key) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(256)
@@ -22,6 +29,7 @@ impl Edge {
         Ok(Self {
             http,
             base: api_url.trim_end_matches('/').to_string(),
+            minter: Arc::new(Minter::new(key)?),
         })
     }
 
@@ -55,7 +63,11 @@ impl Edge {
     ) -> anyhow::Result<(StatusCode, Value)> {
         let mut tries = 0;
         loop {
-            let mut request = self.http.post(format!("{}{path}", self.base)).json(body);
+            let mut request = self
+                .http
+                .post(format!("{}{path}", self.base))
+                .bearer_auth(self.token(path, body)?)
+                .json(body);
             if let Some(key) = key {
                 request = request.header("Idempotency-Key", key);
             }
@@ -83,6 +95,7 @@ impl Edge {
         let answer = self
             .http
             .put(format!("{}{path}", self.base))
+            .bearer_auth(self.token(path, body)?)
             .json(body)
             .send()
             .await?;
@@ -98,10 +111,29 @@ impl Edge {
 
     /// Reads a resource; `None` where there is none.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        let answer = self.http.get(format!("{}{path}", self.base)).send().await?;
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.base))
+            .bearer_auth(self.token(path, &Value::Null)?)
+            .send()
+            .await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         Ok(Some(answer.error_for_status()?.json().await?))
+    }
+
+    /// The token of whoever would ask: the member whose money it is, else staff.
+    fn token(&self, path: &str, body: &Value) -> anyhow::Result<String> {
+        let member = match path {
+            "/recharges" | "/payments" => body["member_id"].as_str(),
+            "/remittances" => body["sender_id"].as_str(),
+            _ => None,
+        };
+        let who = match member {
+            Some(id) => Identity::new(Role::Member, id)?,
+            None => Identity::new(Role::Staff, "mypay day")?,
+        };
+        Ok(self.minter.mint(&who, GOOD_FOR)?)
     }
 }

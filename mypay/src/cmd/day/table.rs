@@ -173,6 +173,7 @@ pub(super) fn where_to_look(stack: &Stack, endpoints: &Endpoints) {
     let api = endpoints.api_url.trim_end_matches('/');
     println!("\nwhere to look");
     println!("  API          {api}/docs  ({api}/openapi.json, {api}/health)");
+    println!("  token        target/release/mypay token --role staff --subject <your name>");
     println!("  Kafka        {}", endpoints.kafka_bootstrap);
     println!("  registry     {}", endpoints.registry_url);
     println!("  kafka-ui     comes with Docker: docker compose up (see the README)");

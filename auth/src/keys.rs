@@ -1,0 +1,229 @@
+//! The key that tokens are checked with.
+
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::{Algorithm, DecodingKey};
+
+use crate::{NAME, Parties};
+
+/// A secret is as long as the hash that it keys, 32 bytes (RFC 7518, 3.2): a
+/// shorter one can be guessed from a single token.
+pub const SECRET_MIN: usize = 32;
+
+/// A key, with the one algorithm that it is for.
+///
+/// The algorithm belongs to the key and is never taken from a token: else
+/// somebody signs with the public key as if it were a secret.
+pub struct Key {
+    pub(crate) key: DecodingKey,
+    pub(crate) algorithm: Algorithm,
+    /// Where tokens can be minted with it, too.
+    pub(crate) secret: Option<Vec<u8>>,
+    pub(crate) parties: Parties,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Key({:?})", self.algorithm)
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Nobody says where it is.
+    #[error(
+        "there is no key to check tokens with: set MYPAY_JWT_SECRET or MYPAY_JWT_SECRET_FILE \
+         (HS256, at least 32 bytes), or MYPAY_JWT_PUBLIC_KEY_FILE (Ed25519 or RSA, PEM); the local \
+         stack makes one at `make up`"
+    )]
+    Missing,
+    /// Two are set, and only one can be meant.
+    #[error("{0} and {1} are both set: which key is meant? Unset one of them")]
+    Ambiguous(&'static str, &'static str),
+    /// A file cannot be read.
+    #[error("{variable}: {path}: {source}", path = .path.display())]
+    File {
+        /// What names the file.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// A secret that can be guessed.
+    #[error(
+        "{0}: a secret of {1} bytes is too short: at least 32, as `openssl rand -hex 32` makes them"
+    )]
+    Short(&'static str, usize),
+    /// No public key of a kind that is known.
+    #[error(
+        "{variable}: {path} has no public key of Ed25519 or RSA in PEM (BEGIN PUBLIC KEY)",
+        path = .path.display()
+    )]
+    NoPublicKey {
+        /// What names the file.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+const SECRET: &str = "MYPAY_JWT_SECRET";
+const SECRET_FILE: &str = "MYPAY_JWT_SECRET_FILE";
+const PUBLIC_KEY_FILE: &str = "MYPAY_JWT_PUBLIC_KEY_FILE";
+/// How such a secret begins.
+const FOR_DEVELOPMENT: &str = "dev-only";
+const LOCAL: &str = "the local stack's key";
+
+/// Where the key may be.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `MYPAY_JWT_SECRET`.
+    pub secret: Option<String>,
+    /// `MYPAY_JWT_SECRET_FILE`.
+    pub secret_file: Option<PathBuf>,
+    /// `MYPAY_JWT_PUBLIC_KEY_FILE`.
+    pub public_key_file: Option<PathBuf>,
+    /// The local stack's own key, where none of the others is set.
+    pub local: Option<PathBuf>,
+    /// `MYPAY_JWT_ISSUER` and `MYPAY_JWT_AUDIENCE`.
+    pub parties: Parties,
+}
+
+impl Sources {
+    /// The variables of this process; `local` is the local stack's own key, used
+    /// where it is there and no variable is set.
+    pub fn of_environment(local: PathBuf) -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            secret: variable(SECRET).map(|secret| secret.to_string_lossy().into_owned()),
+            secret_file: variable(SECRET_FILE).map(PathBuf::from),
+            public_key_file: variable(PUBLIC_KEY_FILE).map(PathBuf::from),
+            local: local.is_file().then_some(local),
+            parties: Parties {
+                issuer: std::env::var("MYPAY_JWT_ISSUER").unwrap_or_else(|_| NAME.to_owned()),
+                audience: std::env::var("MYPAY_JWT_AUDIENCE").unwrap_or_else(|_| NAME.to_owned()),
+            },
+        }
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// What is missing, or wrong, and what to set.
+    pub fn key(&self) -> Result<Key, KeyError> {
+        let set = [
+            (SECRET, self.secret.is_some()),
+            (SECRET_FILE, self.secret_file.is_some()),
+            (PUBLIC_KEY_FILE, self.public_key_file.is_some()),
+        ];
+        let mut set = set.into_iter().filter(|(_, is_set)| *is_set);
+        if let (Some((one, _)), Some((other, _))) = (set.next(), set.next()) {
+            return Err(KeyError::Ambiguous(one, other));
+        }
+        let key = if let Some(secret) = &self.secret {
+            secret_key(SECRET, secret.as_bytes())
+        } else if let Some(path) = &self.secret_file {
+            secret_key(SECRET_FILE, &read(SECRET_FILE, path)?)
+        } else if let Some(path) = &self.public_key_file {
+            public_key(path)
+        } else {
+            let path = self.local.as_deref().ok_or(KeyError::Missing)?;
+            secret_key(LOCAL, &read(LOCAL, path)?)
+        };
+        Ok(Key {
+            parties: self.parties.clone(),
+            ..key?
+        })
+    }
+
+    /// Whether the secret is one of those that stand in the open, for development.
+    pub fn is_for_development(&self) -> bool {
+        let secret = self.secret.as_deref();
+        secret.is_some_and(|secret| secret.trim().starts_with(FOR_DEVELOPMENT))
+    }
+
+    /// Whether the key is the local stack's own.
+    pub const fn is_local(&self) -> bool {
+        self.secret.is_none() && self.secret_file.is_none() && self.public_key_file.is_none()
+    }
+}
+
+fn read(variable: &'static str, path: &Path) -> Result<Vec<u8>, KeyError> {
+    std::fs::read(path).map_err(|source| KeyError::File {
+        variable,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The bytes without the line break that editors put at a file's end.
+fn secret_key(variable: &'static str, written: &[u8]) -> Result<Key, KeyError> {
+    let secret = written.trim_ascii();
+    if secret.len() < SECRET_MIN {
+        return Err(KeyError::Short(variable, secret.len()));
+    }
+    Ok(Key {
+        key: DecodingKey::from_secret(secret),
+        algorithm: Algorithm::HS256,
+        secret: Some(secret.to_vec()),
+        parties: Parties::default(),
+    })
+}
+
+fn public_key(path: &Path) -> Result<Key, KeyError> {
+    let pem = read(PUBLIC_KEY_FILE, path)?;
+    let (key, algorithm) = DecodingKey::from_ed_pem(&pem)
+        .map(|key| (key, Algorithm::EdDSA))
+        .or_else(|_| DecodingKey::from_rsa_pem(&pem).map(|key| (key, Algorithm::RS256)))
+        .map_err(|_| KeyError::NoPublicKey {
+            variable: PUBLIC_KEY_FILE,
+            path: path.to_owned(),
+        })?;
+    Ok(Key {
+        key,
+        algorithm,
+        secret: None,
+        parties: Parties::default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_key_the_error_says_what_to_set() {
+        let error = Sources::default().key().unwrap_err().to_string();
+        for variable in [SECRET, SECRET_FILE, PUBLIC_KEY_FILE] {
+            assert!(error.contains(variable), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_is_refused() {
+        let sources = |secret: &str| Sources {
+            secret: Some(secret.to_owned()),
+            ..Sources::default()
+        };
+        let short = format!("{}\n", "x".repeat(31));
+        let error = sources(&short).key().unwrap_err();
+        assert!(matches!(error, KeyError::Short(SECRET, 31)), "{error}");
+        assert!(sources(&"x".repeat(32)).key().is_ok());
+    }
+
+    #[test]
+    fn two_keys_are_one_too_many() {
+        let both = Sources {
+            secret: Some("x".repeat(32)),
+            public_key_file: Some("key.pem".into()),
+            ..Sources::default()
+        };
+        let error = both.key().unwrap_err().to_string();
+        assert!(
+            error.contains(SECRET) && error.contains(PUBLIC_KEY_FILE),
+            "{error}"
+        );
+    }
+}
