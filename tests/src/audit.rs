@@ -48,7 +48,7 @@ impl World {
             verdict.verdict
         );
         if verdict.verdict == "clean" && output.status.success() {
-            crate::world::settled();
+            self.settled();
             return Ok(());
         }
         let broken = verdict.checks.iter().filter(|check| !check.ok);

@@ -1,4 +1,4 @@
-//! The stack that the tests share, one test at a time.
+//! The stacks that the tests share, one test at a time on each.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,12 +18,29 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::programs::Program;
 use crate::wait::{blocking, eventually};
 
-/// The tests of a binary run in threads, and share the servers.
-static ALONE: Mutex<()> = Mutex::const_new(());
-/// Whether topics and schemas are there.
-static PREPARED: AtomicBool = AtomicBool::new(false);
-/// Whether a test began and did not come to its end.
-static UNSETTLED: AtomicBool = AtomicBool::new(false);
+/// A stack as the tests of a binary, which run in threads, share it.
+struct Place {
+    /// Held by the test whose turn it is.
+    alone: Mutex<()>,
+    /// Whether topics and schemas are there.
+    prepared: AtomicBool,
+    /// Whether a test began and did not come to its end.
+    unsettled: AtomicBool,
+}
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            alone: Mutex::const_new(()),
+            prepared: AtomicBool::new(false),
+            unsettled: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Tests wait for servers far more than they compute, so two of them at a time
+/// are nearly twice as fast. The second stack is started when it is first wanted.
+static PLACES: [Place; 2] = [Place::new(), Place::new()];
 
 /// The servers, for one test at a time.
 ///
@@ -42,6 +59,7 @@ pub struct World {
     pub(crate) begun: std::time::Instant,
     /// The programs that a test has started and not ended.
     pub(crate) live: std::sync::Mutex<Vec<Program>>,
+    place: &'static Place,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -54,16 +72,21 @@ impl World {
     /// ([`World::audit_is_clean`]), and one that did not costs the next a new,
     /// empty stack. Its logs are kept in `<home>-failed`.
     pub async fn begin() -> anyhow::Result<Self> {
-        let alone = ALONE.lock().await;
+        let (which, alone) = turn().await;
+        let place = &PLACES[which];
         let begun = std::time::Instant::now();
-        let stack = Stack::at(home());
-        if UNSETTLED.swap(true, Ordering::Relaxed) {
+        let stack = Stack::at(homes()[which].clone());
+        if place.unsettled.swap(true, Ordering::Relaxed) {
             begin_anew(&stack).await?;
+            place.prepared.store(false, Ordering::Relaxed);
         }
         kill_programs(&stack).await?;
         let endpoints = stack.up(|step| eprintln!("stack: {step}")).await?;
         in_sync(&endpoints.kafka_bootstrap).await?;
-        prepare(&stack, &endpoints).await?;
+        if !place.prepared.load(Ordering::Relaxed) {
+            prepare(&stack, &endpoints).await?;
+            place.prepared.store(true, Ordering::Relaxed);
+        }
         let pool = pool(&endpoints.database_url)?;
         mypay_database::migrate(&pool).await?;
         let encoders = Arc::new(Encoders::look_up(&endpoints.registry_url).await?);
@@ -74,6 +97,7 @@ impl World {
             encoders,
             begun,
             live: Default::default(),
+            place,
             _alone: alone,
         })
     }
@@ -91,9 +115,25 @@ impl World {
         Ok(self.stack.kill(service, signal)?)
     }
 
+    /// Notes that a test has come to its end, and has left nothing undone.
+    pub(crate) fn settled(&self) {
+        self.place.unsettled.store(false, Ordering::Relaxed);
+    }
+
     /// Runs `mypay` to its end; gives what it printed, whatever its exit code.
     pub async fn mypay(&self, args: &[&str]) -> anyhow::Result<std::process::Output> {
         mypay(&self.stack, &self.endpoints, args).await
+    }
+}
+
+/// Waits for a stack that no test uses, and gives which it is.
+async fn turn() -> (usize, MutexGuard<'static, ()>) {
+    let [first, second] = &PLACES;
+    tokio::select! {
+        // The first where both are free: one test alone starts one stack.
+        biased;
+        alone = first.alone.lock() => (0, alone),
+        alone = second.alone.lock() => (1, alone),
     }
 }
 
@@ -112,12 +152,16 @@ pub fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-/// The state directory of the tests' stack: `$MYPAY_HOME`, else `.mypay/test`.
-pub fn home() -> PathBuf {
-    match std::env::var_os("MYPAY_HOME").filter(|home| !home.is_empty()) {
+/// The state directories of the tests' stacks: `$MYPAY_HOME`, else `.mypay/test`,
+/// and the same with `-2` behind it.
+fn homes() -> [PathBuf; 2] {
+    let first = match std::env::var_os("MYPAY_HOME").filter(|home| !home.is_empty()) {
         Some(home) => home.into(),
         None => workspace().join(".mypay/test"),
-    }
+    };
+    let mut second = first.clone().into_os_string();
+    second.push("-2");
+    [first, second.into()]
 }
 
 /// The program under test: `$MYPAY_BINARY`, else `target/release/mypay`.
@@ -134,11 +178,6 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Notes that a test has come to its end, and has left nothing undone.
-pub(crate) fn settled() {
-    UNSETTLED.store(false, Ordering::Relaxed);
-}
-
 async fn begin_anew(stack: &Stack) -> anyhow::Result<()> {
     eprintln!("stack: the test before this one did not come to its end; all is made anew");
     kill_programs(stack).await?;
@@ -149,9 +188,7 @@ async fn begin_anew(stack: &Stack) -> anyhow::Result<()> {
     stack.down(false, |_| ()).await?;
     std::fs::rename(stack.home().join("logs"), kept.join("logs"))?;
     eprintln!("stack: its logs are in {}", kept.display());
-    stack.down(true, |_| ()).await?;
-    PREPARED.store(false, Ordering::Relaxed);
-    Ok(())
+    Ok(stack.down(true, |_| ()).await?)
 }
 
 /// A test that failed leaves its programs; they do not concern the next one.
@@ -174,15 +211,11 @@ async fn kill_programs(stack: &Stack) -> anyhow::Result<()> {
 
 /// Topics and schemas, by the program under test.
 async fn prepare(stack: &Stack, endpoints: &Endpoints) -> anyhow::Result<()> {
-    if PREPARED.load(Ordering::Relaxed) {
-        return Ok(());
-    }
     for args in [["topics", "apply"], ["schemas", "register"]] {
         let output = mypay(stack, endpoints, &args).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "mypay {}: {said}", args.join(" "));
     }
-    PREPARED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
