@@ -11,6 +11,7 @@ mod invariants;
 mod rows;
 mod settling;
 mod step;
+mod told;
 mod world;
 
 use std::collections::BTreeMap;

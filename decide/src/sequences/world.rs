@@ -13,6 +13,7 @@ use crate::firmbanking::Contract;
 use crate::limits::korean_day;
 use crate::{AccountKind, Book, Limits, MemberMoney, Posting, SystemAccount};
 
+mod kept;
 mod lane;
 
 use lane::Lane;
