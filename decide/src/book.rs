@@ -220,18 +220,10 @@ impl Book {
         let mut changes: Vec<_> = self
             .members
             .values()
+            .filter(|working| working.is_changed())
             .map(|working| MemberChange {
                 even_if_closed: working.change.even_if_closed && !working.asked,
                 ..working.change
-            })
-            .filter(|change| {
-                (
-                    change.balance,
-                    change.pending,
-                    change.dip,
-                    change.peak,
-                    change.sent,
-                ) != (0, 0, 0, 0, 0)
             })
             .collect();
         changes.sort_unstable_by_key(|change| change.member_id);
@@ -297,6 +289,20 @@ impl Working {
             sent_on: today,
             sent: sent_before + self.change.sent,
         }
+    }
+
+    /// Whether there is something to write or to look at: what was asked for needs
+    /// its member open, though it may cancel out with what comes back.
+    fn is_changed(&self) -> bool {
+        let change = &self.change;
+        let nothing = (
+            change.balance,
+            change.pending,
+            change.dip,
+            change.peak,
+            change.sent,
+        ) == (0, 0, 0, 0, 0);
+        self.asked || !nothing
     }
 
     fn mind_cap(&mut self) {
