@@ -10,9 +10,6 @@ use super::edge::Edge;
 use super::plan::{Planned, cancel};
 use super::town::Town;
 
-/// Who staff is.
-const STAFF: &str = "kim.minji";
-
 /// Raises the commission of every fourth franchise by half a percent, in force at
 /// once; gives how many have a new one.
 pub(super) async fn change_commissions(edge: &Edge, town: &Town) -> anyhow::Result<usize> {
@@ -23,7 +20,7 @@ pub(super) async fn change_commissions(edge: &Edge, town: &Town) -> anyhow::Resu
         let bps = rates[0]["bps"].as_i64().context("a rate in force")?;
         // On a stack that lives through many days it begins anew at some time.
         let bps = if bps >= 1_000 { 100 } else { bps + 50 };
-        command(edge, &path, &json!({ "bps": bps, "set_by": STAFF })).await?;
+        command(edge, &path, &json!({ "bps": bps })).await?;
         changed += 1;
     }
     Ok(changed)
@@ -31,13 +28,13 @@ pub(super) async fn change_commissions(edge: &Edge, town: &Town) -> anyhow::Resu
 
 /// Holds a franchise's payouts back.
 pub(super) async fn hold(edge: &Edge, franchise: &str) -> anyhow::Result<()> {
-    let body = json!({ "reason": "disputed deliveries", "by": STAFF });
+    let body = json!({ "reason": "disputed deliveries" });
     command(edge, &format!("/franchises/{franchise}/holds"), &body).await
 }
 
 /// Releases them.
 pub(super) async fn release(edge: &Edge, franchise: &str) -> anyhow::Result<()> {
-    let body = json!({ "reason": "settled with the customer", "by": STAFF });
+    let body = json!({ "reason": "settled with the customer" });
     command(
         edge,
         &format!("/franchises/{franchise}/holds/release"),
