@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
-use mypay_decide::settlement::{self, Found, Net};
-use mypay_decide::{Book, Limits, Reason};
+use mypay_decide::settlement::{self, Found, Net, Totals};
+use mypay_decide::{Book, Decision, Limits};
 use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
@@ -126,19 +126,6 @@ pub struct State {
     ended: Vec<(Awaiting, bool)>,
 }
 
-/// Sums of a run, whole won.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct Totals {
-    franchises: i64,
-    slips: i64,
-    gross: i64,
-    #[serde(default)]
-    cancelled: i64,
-    commission: i64,
-    payouts: i64,
-    net: i64,
-}
-
 /// What the result of a run says: kept in `queue_log`. Its payouts are not: there
 /// may be a hundred thousand, and the outbox has their commands.
 #[derive(Serialize, Deserialize)]
@@ -221,12 +208,12 @@ impl Handler for Settlement {
         for arrived in batch {
             match &arrived.message {
                 Message::Request(request) => {
-                    if let Ok((cut_at, franchise_id)) = understood(request, at) {
+                    if let Ok(asked) = settlement::asked(request, at) {
                         let contracts = Contracts::load(connection, today).await?;
-                        let cut = found::cut(&self.pool, cut_at).await?;
-                        let from = found::from(connection, franchise_id).await?;
+                        let cut = found::cut(&self.pool, asked.cut_at).await?;
+                        let from = found::from(connection, asked.franchise_id).await?;
                         let parts =
-                            found::parts(connection, &cut, franchise_id, &contracts).await?;
+                            found::parts(connection, &cut, asked.franchise_id, &contracts).await?;
                         state.bases.insert(arrived.id, Basis { cut, parts, from });
                     }
                 }
@@ -355,32 +342,7 @@ impl Run {
     }
 }
 
-/// The cut and the franchise of a request, or why it is rejected.
-fn understood(
-    request: &SettlementRequest,
-    at: DateTime<Utc>,
-) -> Result<(DateTime<Utc>, Option<Uuid>), Reason> {
-    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidField)?;
-    // PostgreSQL's timestamps begin in 4713 BC; nobody settles before the epoch.
-    if request.cut_at < 0 {
-        return Err(Reason::InvalidField);
-    }
-    if cut_at > at {
-        return Err(Reason::CutInTheFuture);
-    }
-    let franchise_id = request
-        .franchise_id
-        .as_deref()
-        .map(|id| match Uuid::try_parse(id) {
-            // Nil stands for all franchises in the table of positions.
-            Ok(id) if !id.is_nil() => Ok(id),
-            _ => Err(Reason::UnknownFranchise),
-        })
-        .transpose()?;
-    Ok((cut_at, franchise_id))
-}
-
-/// Decides on a run: what each franchise is paid, and what is carried.
+/// Decides on a run, and keeps what is to be written of it.
 fn run(
     state: &mut State,
     arrived: &Arrived<Message>,
@@ -388,38 +350,28 @@ fn run(
     at: DateTime<Utc>,
 ) -> Outcome {
     let run_id = arrived.id;
-    let (cut_at, franchise_id) = match understood(request, at) {
-        Ok(understood) => understood,
-        Err(reason) => return Outcome::rejected(reason.code(), at),
-    };
     let Basis { cut, parts, from } = state.bases.remove(&run_id).unwrap_or_default();
-    let mut totals = Totals::default();
-    let mut payouts = Vec::with_capacity(parts.len());
-    for part in parts {
-        let payout_id = derive(run_id, &part.found.franchise_id.to_string());
-        let net = settlement::post(&mut state.book, payout_id, &part.found);
-        totals.franchises += 1;
-        totals.slips += part.found.slips;
-        totals.gross += part.found.gross;
-        totals.cancelled += part.found.cancelled;
-        totals.commission += part.found.commission;
-        if let Net::Pay(amount) = net {
-            totals.payouts += 1;
-            totals.net += amount;
-        }
-        payouts.push(Payout {
+    let found = parts.iter().map(|part| &part.found);
+    let decided = match settlement::decide(&mut state.book, run_id, request, found, at) {
+        Decision::Completed(decided) | Decision::AwaitsBank(decided) => decided,
+        Decision::Rejected(reason) => return Outcome::rejected(reason.code(), at),
+    };
+    let payouts = parts
+        .into_iter()
+        .zip(decided.nets)
+        .map(|(part, (payout_id, net))| Payout {
             payout_id,
             found: part.found,
             cancels: part.cancels,
             net,
             account: part.account,
-        });
-    }
-    let kept = Kept { totals };
+        })
+        .collect();
+    let totals = decided.totals;
     state.runs.push(Run {
         run_id,
-        cut_at,
-        franchise_id,
+        cut_at: decided.asked.cut_at,
+        franchise_id: decided.asked.franchise_id,
         cut,
         from,
         payouts,
@@ -428,7 +380,7 @@ fn run(
         requested_at: request.requested_at,
         traceparent: arrived.traceparent.clone(),
     });
-    Outcome::success(at).with_result(serde_json::json!(kept))
+    Outcome::success(at).with_result(serde_json::json!(Kept { totals }))
 }
 
 /// A bank has answered: the payout is paid, or the franchise is owed it again.

@@ -101,6 +101,9 @@ pub struct MemberChange {
 struct Working {
     loaded: MemberMoney,
     change: MemberChange,
+    /// Whether anything of the change was asked for: then the member must be open,
+    /// whatever comes back in the same batch.
+    asked: bool,
 }
 
 /// The working copies and the postings of a batch.
@@ -127,7 +130,12 @@ impl Book {
                     sent: 0,
                     even_if_closed: false,
                 };
-                (member_id, Working { loaded, change })
+                let working = Working {
+                    loaded,
+                    change,
+                    asked: false,
+                };
+                (member_id, working)
             })
             .collect();
         Self {
@@ -179,17 +187,20 @@ impl Book {
         let working = self.working(member_id);
         working.change.pending += amount;
         if amount > 0 {
+            working.asked = true;
             working.mind_cap();
         }
     }
 
     /// Notes that a member's last credit must not pass the cap.
     pub fn mind_cap(&mut self, member_id: Uuid) {
-        self.working(member_id).mind_cap();
+        let working = self.working(member_id);
+        working.asked = true;
+        working.mind_cap();
     }
 
-    /// Notes that what is done to this member holds even if it was closed
-    /// meanwhile.
+    /// Notes that what comes back to this member holds even if it was closed
+    /// meanwhile; what the same batch does because it was asked for does not.
     pub fn even_if_closed(&mut self, member_id: Uuid) {
         self.working(member_id).change.even_if_closed = true;
     }
@@ -209,15 +220,10 @@ impl Book {
         let mut changes: Vec<_> = self
             .members
             .values()
-            .map(|working| working.change)
-            .filter(|change| {
-                (
-                    change.balance,
-                    change.pending,
-                    change.dip,
-                    change.peak,
-                    change.sent,
-                ) != (0, 0, 0, 0, 0)
+            .filter(|working| working.is_changed())
+            .map(|working| MemberChange {
+                even_if_closed: working.change.even_if_closed && !working.asked,
+                ..working.change
             })
             .collect();
         changes.sort_unstable_by_key(|change| change.member_id);
@@ -243,7 +249,10 @@ impl Book {
     fn change(&mut self, account: Account, amount: i64) -> Uuid {
         match account {
             Account::Member(member_id) => {
-                let change = &mut self.working(member_id).change;
+                let working = self.working(member_id);
+                // Money leaves a member because the member asked for it.
+                working.asked |= amount < 0;
+                let change = &mut working.change;
                 change.balance += amount;
                 change.dip = change.dip.min(change.balance);
                 member_id
@@ -280,6 +289,20 @@ impl Working {
             sent_on: today,
             sent: sent_before + self.change.sent,
         }
+    }
+
+    /// Whether there is something to write or to look at: what was asked for needs
+    /// its member open, though it may cancel out with what comes back.
+    fn is_changed(&self) -> bool {
+        let change = &self.change;
+        let nothing = (
+            change.balance,
+            change.pending,
+            change.dip,
+            change.peak,
+            change.sent,
+        ) == (0, 0, 0, 0, 0);
+        self.asked || !nothing
     }
 
     fn mind_cap(&mut self) {

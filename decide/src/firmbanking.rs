@@ -3,9 +3,13 @@
 use mypay_schemas::firmbanking::{
     BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
 };
+use mypay_schemas::identity::derive;
+use mypay_schemas::reversal::reversal_id;
+use uuid::Uuid;
 
 use crate::Reason;
-use crate::book::valid_amount;
+use crate::account::{AccountKind, SystemAccount};
+use crate::book::{Book, EntryKind, valid_amount};
 
 /// The longest account number, in digits.
 const ACCOUNT_NUMBER_MAX: usize = 20;
@@ -105,6 +109,77 @@ pub fn decide<'a>(
         return Err(Reason::NotOurAccount);
     }
     Ok(Command { from, to })
+}
+
+/// A command that a bank has answered, as far as the ledger cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered<'a> {
+    /// The command.
+    pub firmbanking_id: Uuid,
+    /// What it was for.
+    pub purpose: &'a str,
+    /// The bank that was commanded.
+    pub from_bank: &'a str,
+    /// The bank of the receiving account, where that is ours too.
+    pub to_ours: Option<&'a str>,
+    /// Whole won.
+    pub amount: i64,
+}
+
+impl Answered<'_> {
+    /// The bank did it: its fee, and the money where no flow posts that.
+    pub fn done(&self, book: &mut Book, fee: i64) {
+        self.charged(book, fee);
+        if !is_reserved(self.purpose) {
+            let entry_id = derive(self.firmbanking_id, "transfer");
+            let kind = EntryKind::Transfer;
+            book.post(
+                (entry_id, 0),
+                kind,
+                self.receiver(),
+                self.cash(),
+                self.amount,
+            );
+        }
+    }
+
+    /// The bank took its fee for the command, whole won, whichever way it went.
+    pub fn charged(&self, book: &mut Book, fee: i64) {
+        if fee > 0 {
+            let expense = SystemAccount::new(AccountKind::FirmbankingFee, Uuid::nil(), 0);
+            let entry_id = derive(self.firmbanking_id, "fee");
+            let kind = EntryKind::FirmbankingFee;
+            book.post((entry_id, 0), kind, expense, self.cash(), fee);
+        }
+    }
+
+    /// The bank has undone it: the money is back where no flow posts that.
+    pub fn reversed(&self, book: &mut Book) {
+        if !is_reserved(self.purpose) {
+            let entry_id = reversal_id(self.firmbanking_id);
+            let kind = EntryKind::Reversal;
+            book.post(
+                (entry_id, 0),
+                kind,
+                self.cash(),
+                self.receiver(),
+                self.amount,
+            );
+        }
+    }
+
+    fn cash(&self) -> SystemAccount {
+        SystemAccount::corporate_cash(self.from_bank, 0)
+    }
+
+    /// Who gets what a direct command of staff moves: our account at that bank, or
+    /// somebody of whom the ledger knows nothing.
+    fn receiver(&self) -> SystemAccount {
+        match self.to_ours {
+            Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
+            None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
+        }
+    }
 }
 
 /// Whether a purpose is kept for our own flows.

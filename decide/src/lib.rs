@@ -18,6 +18,9 @@ pub mod recharge;
 pub mod remittance;
 pub mod settlement;
 
+#[cfg(test)]
+mod sequences;
+
 pub use account::{Account, AccountKind, SystemAccount};
 pub use book::{Book, EntryKind, MemberMoney, Posting};
 pub use limits::Limits;

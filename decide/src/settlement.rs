@@ -1,9 +1,52 @@
 //! Settlement: what a franchise is owed, to its bank account.
 
+use chrono::{DateTime, Utc};
+use mypay_schemas::identity::derive;
+use mypay_schemas::settlement::SettlementRequest;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{Account, AccountKind, SystemAccount};
 use crate::book::{Book, EntryKind};
+use crate::{Decision, Reason};
+
+/// What a request for a run asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Slips and cancels up to this instant belong to the run.
+    pub cut_at: DateTime<Utc>,
+    /// The one franchise to settle; all where there is none.
+    pub franchise_id: Option<Uuid>,
+}
+
+/// Reads a request for a run.
+///
+/// # Errors
+///
+/// A cut before the epoch, or in the future; a franchise's id that is none.
+pub fn asked(request: &SettlementRequest, now: DateTime<Utc>) -> Result<Asked, Reason> {
+    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidField)?;
+    // PostgreSQL's timestamps begin in 4713 BC; nobody settles before the epoch.
+    if request.cut_at < 0 {
+        return Err(Reason::InvalidField);
+    }
+    if cut_at > now {
+        return Err(Reason::CutInTheFuture);
+    }
+    let franchise_id = request
+        .franchise_id
+        .as_deref()
+        .map(|id| match Uuid::try_parse(id) {
+            // Nil stands for all franchises in the table of positions.
+            Ok(id) if !id.is_nil() => Ok(id),
+            _ => Err(Reason::UnknownFranchise),
+        })
+        .transpose()?;
+    Ok(Asked {
+        cut_at,
+        franchise_id,
+    })
+}
 
 /// What a run found for a franchise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +79,16 @@ pub enum Net {
     Carry(i64, Kept),
 }
 
+impl Net {
+    /// What the franchise is owed after the run, whole won.
+    pub fn owed(self) -> i64 {
+        match self {
+            Net::Pay(_) => 0,
+            Net::Carry(amount, _) => amount,
+        }
+    }
+}
+
 /// Why a net is kept for the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
@@ -56,6 +109,81 @@ impl Kept {
             Kept::NoAccount => "no_account",
         }
     }
+}
+
+/// Sums of a run, whole won.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Franchises with a part in it.
+    pub franchises: i64,
+    /// Slips that it settles.
+    pub slips: i64,
+    /// Their sum.
+    pub gross: i64,
+    /// What the cancels that it settles refunded.
+    #[serde(default)]
+    pub cancelled: i64,
+    /// The commission it takes; below zero where it gives back more.
+    pub commission: i64,
+    /// Franchises that are paid.
+    pub payouts: i64,
+    /// What they are paid.
+    pub net: i64,
+}
+
+impl Totals {
+    fn add(&mut self, found: &Found, net: Net) {
+        self.franchises += 1;
+        self.slips += found.slips;
+        self.gross += found.gross;
+        self.cancelled += found.cancelled;
+        self.commission += found.commission;
+        if let Net::Pay(amount) = net {
+            self.payouts += 1;
+            self.net += amount;
+        }
+    }
+}
+
+/// A run that was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What it was asked for.
+    pub asked: Asked,
+    /// Each franchise's payout, by its id, and what is done: in the order of
+    /// what was found.
+    pub nets: Vec<(Uuid, Net)>,
+    /// Its sums.
+    pub totals: Totals,
+}
+
+/// Decides on a run and posts it: what each franchise is paid, what is carried.
+pub fn decide<'a>(
+    book: &mut Book,
+    run_id: Uuid,
+    request: &SettlementRequest,
+    found: impl IntoIterator<Item = &'a Found>,
+    now: DateTime<Utc>,
+) -> Decision<Run> {
+    let asked = match asked(request, now) {
+        Ok(asked) => asked,
+        Err(reason) => return Decision::Rejected(reason),
+    };
+    let mut totals = Totals::default();
+    let nets = found
+        .into_iter()
+        .map(|found| {
+            let payout_id = derive(run_id, &found.franchise_id.to_string());
+            let net = post(book, payout_id, found);
+            totals.add(found, net);
+            (payout_id, net)
+        })
+        .collect();
+    Decision::Completed(Run {
+        asked,
+        nets,
+        totals,
+    })
 }
 
 /// What is to be done about a franchise in a run.

@@ -15,6 +15,8 @@ pub enum Must {
     Complete,
     /// REJECTED, with this reason code.
     BeRejected(&'static str),
+    /// REJECTED, for the reason that its bank gave.
+    BeRefused,
     /// Whatever comes first: it depends on what other lanes do meanwhile.
     BeAnswered,
 }
@@ -117,9 +119,10 @@ impl Must {
             Must::BeAnswered => return None,
             Must::Complete => None,
             Must::BeRejected(reason) => Some(reason),
+            Must::BeRefused => answer.reason.as_deref().or(Some("a reason")),
         };
         let status = match self {
-            Must::BeRejected(_) => ResultStatus::Rejected,
+            Must::BeRejected(_) | Must::BeRefused => ResultStatus::Rejected,
             _ => ResultStatus::Completed,
         };
         let same = answer.status == status && answer.reason.as_deref() == reason;

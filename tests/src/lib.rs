@@ -19,6 +19,7 @@
 //! | [`money`] | balances, postings, and what they must add up to |
 //! | [`statements`] | what goes by on the way to PostgreSQL, counted |
 //! | [`audit`] | the verdict of `mypay audit` |
+//! | [`model`] | a second ledger, written apart from the code under test |
 
 pub mod audit;
 pub mod banks;
@@ -26,6 +27,7 @@ pub mod dead_letters;
 pub mod edge;
 pub mod exactly_once;
 pub mod members;
+pub mod model;
 pub mod money;
 pub mod programs;
 pub mod progress;

@@ -60,10 +60,7 @@ pub(super) async fn run(
     payouts(connection, run, at).await?;
     // What was owed is in the run now: paid, or carried with the run's own net.
     let taken_in = run.payouts.iter().map(|payout| {
-        let owed_now = match payout.net {
-            Net::Pay(_) => 0,
-            Net::Carry(amount, _) => amount,
-        };
+        let owed_now = payout.net.owed();
         (payout.found.franchise_id, owed_now - payout.found.owed)
     });
     owe(connection, taken_in).await

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::command::six_digits;
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
-use mypay_decide::{Book, EntryKind, Limits, SystemAccount, firmbanking};
+use mypay_decide::{Book, Limits, firmbanking};
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
 use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
@@ -297,14 +297,14 @@ async fn insert(
 
 /// Posts what came back where no flow posts it: a direct command of staff.
 fn post(book: &mut Book, Reversed { notice, command }: &Reversed) {
-    if firmbanking::is_reserved(&command.purpose) {
-        return;
-    }
-    let cash = SystemAccount::corporate_cash(&notice.bank_code, 0);
-    let receiver = record::receiver(command.to_ours.as_deref());
-    let entry_id = reversal_id(command.firmbanking_id);
-    let kind = EntryKind::Reversal;
-    book.post((entry_id, 0), kind, cash, receiver, notice.amount);
+    let undone = firmbanking::Answered {
+        firmbanking_id: command.firmbanking_id,
+        purpose: &command.purpose,
+        from_bank: &notice.bank_code,
+        to_ours: command.to_ours.as_deref(),
+        amount: notice.amount,
+    };
+    undone.reversed(book);
 }
 
 fn event(

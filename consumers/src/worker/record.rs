@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
-use mypay_decide::{AccountKind, Book, EntryKind, Limits, SystemAccount, firmbanking};
+use mypay_decide::{Book, Limits, firmbanking};
 use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
@@ -14,7 +14,6 @@ use mypay_ledger::WriteError;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::FirmbankingResult;
-use mypay_schemas::identity::derive;
 use sqlx::{PgConnection, PgPool, Row};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
@@ -84,6 +83,18 @@ pub(super) struct Changed {
     business_date: Option<chrono::NaiveDate>,
     number: Option<i32>,
     traceparent: Option<String>,
+}
+
+impl Changed {
+    fn answered(&self) -> firmbanking::Answered<'_> {
+        firmbanking::Answered {
+            firmbanking_id: self.firmbanking_id,
+            purpose: &self.purpose,
+            from_bank: &self.from_bank,
+            to_ours: self.to_ours.as_deref(),
+            amount: self.amount,
+        }
+    }
 }
 
 impl Recorder {
@@ -187,11 +198,11 @@ impl Recorder {
             };
             let outcome = match &answered.next {
                 Next::Done { fee, .. } => {
-                    post(&mut book, changed, *fee);
+                    changed.answered().done(&mut book, *fee);
                     Outcome::success(at)
                 }
                 Next::Refused { reason, fee } => {
-                    post_fee(&mut book, changed, *fee);
+                    changed.answered().charged(&mut book, *fee);
                     Outcome::rejected(reason.clone(), at)
                 }
                 _ => continue,
@@ -445,39 +456,4 @@ async fn change(
             })
         })
         .collect()
-}
-
-/// Posts what the bank did: its fee, and the money where no flow posts it.
-fn post(book: &mut Book, changed: &Changed, fee: i64) {
-    post_fee(book, changed, fee);
-    if !firmbanking::is_reserved(&changed.purpose) {
-        let cash = SystemAccount::corporate_cash(&changed.from_bank, 0);
-        let receiver = receiver(changed.to_ours.as_deref());
-        let entry_id = derive(changed.firmbanking_id, "transfer");
-        book.post(
-            (entry_id, 0),
-            EntryKind::Transfer,
-            receiver,
-            cash,
-            changed.amount,
-        );
-    }
-}
-
-/// Who gets what a direct command of staff moves: our account at that bank, or
-/// somebody of whom the ledger knows nothing.
-pub(super) fn receiver(to_ours: Option<&str>) -> SystemAccount {
-    match to_ours {
-        Some(bank_code) => SystemAccount::corporate_cash(bank_code, 0),
-        None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
-    }
-}
-
-fn post_fee(book: &mut Book, changed: &Changed, fee: i64) {
-    if fee > 0 {
-        let cash = SystemAccount::corporate_cash(&changed.from_bank, 0);
-        let expense = SystemAccount::new(AccountKind::FirmbankingFee, Uuid::nil(), 0);
-        let entry_id = derive(changed.firmbanking_id, "fee");
-        book.post((entry_id, 0), EntryKind::FirmbankingFee, expense, cash, fee);
-    }
 }

@@ -56,7 +56,7 @@ fn exit_code(closes: &[DayClose]) -> ExitCode {
     }
 }
 
-fn print(close: &DayClose) {
+pub(super) fn print(close: &DayClose) {
     let of = format!("bank {}, {}", close.bank_code, close.date);
     if let Some(why) = &close.could_not {
         println!("{of}: could not compare: {why}");

@@ -6,10 +6,12 @@
 //! are put on the topics directly, as an outside client would, good and bad.
 
 mod edge;
+mod evening;
 mod follow;
 mod plan;
 mod processes;
 mod send;
+mod staff;
 mod table;
 mod town;
 
@@ -18,17 +20,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mypay_auth::Sources;
+use mypay_decide::limits::korean_day;
 use mypay_schemas::Flow;
 use mypay_stack::{Endpoints, Stack};
 
 use edge::Edge;
+use evening::Happened;
 use follow::Follower;
 pub(crate) use processes::prepare;
+use send::Sender;
+use staff::Paid;
+use town::Town;
 
 /// Run a business day through the pipeline, and audit it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many requests.
+    /// How many requests, besides cancels and runs.
     #[arg(long, env = "RUN_COUNT", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=5_000_000))]
     count: u32,
     /// How many customers the town has, when it is founded.
@@ -49,6 +56,8 @@ pub(crate) struct Args {
 const LAST_RESULTS: Duration = Duration::from_secs(180);
 /// How long the audit waits for what is still under way at the banks.
 const AUDIT_WAIT: Duration = Duration::from_secs(120);
+/// How long the bank's maintenance window is.
+const REST: Duration = Duration::from_secs(4);
 
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
@@ -56,6 +65,7 @@ impl Args {
         let stack = Stack::of_this_checkout();
         let endpoints = Endpoints::discover()?;
         let say = |what: &str| eprintln!("{:>7.1}s  {what}", began.elapsed().as_secs_f64());
+        let first_day = korean_day(chrono::Utc::now());
 
         processes::prepare(&endpoints, &say).await?;
         processes::start(&stack, &endpoints, &say).await?;
@@ -69,51 +79,55 @@ impl Args {
                     stack.log("edge").display()
                 )
             })?;
-        let bank = processes::dial_bank(&endpoints, self.seed, self.lost_answers).await?;
-        let town = town::found(
-            &edge,
-            &bank,
-            stack.home(),
-            (self.members, self.franchises),
-            &say,
-        )
-        .await
-        .context("founding the town")?;
+        let faults = processes::faults(self.seed, self.lost_answers, None)?;
+        let bank = processes::dial_bank(&endpoints, &faults).await?;
+        let size = (self.members, self.franchises);
+        let town = town::found(&edge, &bank, stack.home(), size, &say)
+            .await
+            .context("founding the town")?;
 
         let before = table::Counts::read(&endpoints.database_url).await?;
+        let happened_before = Happened::read(&endpoints.database_url).await?;
         let follower = Follower::start(&endpoints)?;
-        let mut sender = send::Sender::new(edge.clone(), &endpoints, follower.watch()).await?;
-        let plan = plan::Plan::of_a_day(&town, self.count, self.seed);
-        say(&format!("{} requests: the morning's recharges", self.count));
-        sender.send_all("recharges", plan.morning).await?;
-        follower.until_quiet("results", LAST_RESULTS).await?;
-        say("remittances and payments");
-        sender.send_all("requests", plan.day).await?;
-        sender.send_bad(plan.bad).await?;
-        follower.until_quiet("results", LAST_RESULTS).await?;
-        say("the evening's settlement");
-        sender
-            .send_all("settlement", vec![plan::settlement()])
-            .await?;
-        follower.until_quiet("results", LAST_RESULTS).await?;
+        let mut day = Day {
+            sender: Sender::new(edge.clone(), &endpoints, follower.watch()).await?,
+            args: &self,
+            endpoints: &endpoints,
+            edge,
+            follower,
+            town,
+            say: &say,
+        };
+        day.pass().await?;
 
         let after = table::Counts::read(&endpoints.database_url).await?;
-        let days = follower.stop();
-        let tally = sender.tally();
+        let tally = day.sender.tally();
+        let days = day.follower.stop();
+        say("the close with the banks");
+        let dates = (first_day, korean_day(chrono::Utc::now()));
+        let closes = evening::closes(&endpoints, dates).await?;
+        let happened = Happened::read(&endpoints.database_url).await?;
+        let happened = happened.since(happened_before);
         say("the audit");
         let audit = mypay_audit::audit(&super::audit::servers()?, Some(AUDIT_WAIT)).await?;
         let clean = audit.verdict == mypay_audit::report::Verdict::Clean;
+        let closed = closes.iter().all(|close| close.is_closed());
         if json {
             println!(
                 "{}",
                 serde_json::json!({
                     "flows": table::as_json(&days, &tally, &before, &after),
+                    "also": happened,
+                    "closes": closes,
                     "audit": audit,
                     "seconds": began.elapsed().as_secs_f64(),
                 })
             );
         } else {
             println!("\n{}", table::render(&days, &tally, &before, &after));
+            happened.print();
+            closes.iter().for_each(super::close::print);
+            println!();
             super::audit::print(&audit);
             table::where_to_look(&stack, &endpoints);
         }
@@ -123,6 +137,93 @@ impl Args {
                 "error: {unanswered} requests have no result after {LAST_RESULTS:?}; look at GET /requests/<id> and the consumers' logs"
             );
         }
-        Ok(ExitCode::from(u8::from(!clean || unanswered > 0)))
+        let good = clean && closed && unanswered == 0;
+        Ok(ExitCode::from(u8::from(!good)))
+    }
+}
+
+/// A day under way.
+struct Day<'a, S> {
+    args: &'a Args,
+    endpoints: &'a Endpoints,
+    edge: Edge,
+    sender: Sender,
+    follower: Follower,
+    town: Town,
+    say: &'a S,
+}
+
+impl<S: Fn(&str)> Day<'_, S> {
+    /// From the first recharge to the last payout.
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let count = self.args.count;
+        let plan = plan::Plan::of_a_day(&self.town, count, self.args.seed);
+        let resting = self.town.banks.first().cloned().unwrap_or_default();
+        self.say(&format!(
+            "{count} requests: the morning's recharges; bank {resting} rests for {} s",
+            REST.as_secs()
+        ));
+        let rest = self.rest(&resting).await?;
+        self.sender.send_all("recharges", plan.morning).await?;
+        rest.await??;
+        self.all_answered().await?;
+
+        self.say("remittances and payments");
+        let paid = Paid::of(&plan.noon);
+        self.sender.send_all("requests", plan.noon).await?;
+        self.all_answered().await?;
+        self.say("the noon settlement");
+        self.send(plan::settlement()).await?;
+
+        let changed = staff::change_commissions(&self.edge, &self.town).await?;
+        self.say(&format!(
+            "{changed} franchises have another commission; cancels, remittances and payments"
+        ));
+        let cancels = staff::cancels(&self.town, &paid, &self.follower.watch().paid());
+        self.sender.send_all("cancels", cancels).await?;
+        self.sender.send_all("requests", plan.afternoon).await?;
+        self.sender.send_bad(plan.bad).await?;
+        self.all_answered().await?;
+
+        // The last, since the first is below zero by now.
+        let held = self.town.franchises.last().cloned().unwrap_or_default();
+        staff::hold(&self.edge, &held).await?;
+        self.say("the evening's settlement, one franchise on hold");
+        self.send(plan::settlement()).await?;
+        staff::release(&self.edge, &held).await?;
+        self.say("the hold is released, and the payout tried again");
+        self.send(plan::retry(&held)).await?;
+        // Until the last payout that a bank undoes is undone.
+        tokio::time::sleep(processes::REVERSAL + Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    fn say(&self, what: &str) {
+        (self.say)(what);
+    }
+
+    /// A bank's maintenance window begins, and ends by itself.
+    async fn rest(
+        &self,
+        bank_code: &str,
+    ) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<()>>> {
+        let (seed, lost) = (self.args.seed, self.args.lost_answers);
+        let resting = processes::faults(seed, lost, Some(bank_code))?;
+        let bank = processes::dial_bank(self.endpoints, &resting).await?;
+        let awake = processes::faults(seed, lost, None)?;
+        Ok(tokio::spawn(async move {
+            tokio::time::sleep(REST).await;
+            bank.dial_faults(&awake).await?;
+            Ok(())
+        }))
+    }
+
+    async fn send(&mut self, planned: plan::Planned) -> anyhow::Result<()> {
+        self.sender.send_all("requests", vec![planned]).await?;
+        self.all_answered().await
+    }
+
+    async fn all_answered(&self) -> anyhow::Result<()> {
+        self.follower.until_quiet("results", LAST_RESULTS).await
     }
 }

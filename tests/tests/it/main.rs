@@ -15,6 +15,7 @@ mod day;
 mod faults;
 mod kills;
 mod members;
+mod model;
 mod offsets;
 mod outside_client;
 mod over_http;

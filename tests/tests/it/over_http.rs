@@ -59,7 +59,13 @@ async fn a_business_day_ends_with_a_clean_audit() -> anyhow::Result<()> {
     ensure!(recharge["completed"].as_u64() > Some(400), "{recharge}");
     ensure!(recharge["dead_letters"].as_u64() >= Some(1), "{recharge}");
     let settlement = flow("settlement").context("settlements")?;
-    ensure!(settlement["completed"] == 1, "{settlement}");
+    ensure!(settlement["completed"] == 3, "{settlement}");
+    // The day's corners: cancels, a bank at rest, a net below zero, one on hold.
+    let also = &day["also"];
+    ensure!(also["cancels"].as_i64() > Some(10), "{also}");
+    ensure!(also["rested"].as_i64() > Some(0), "{also}");
+    ensure!(also["not_positive"].as_i64() >= Some(1), "{also}");
+    ensure!(also["on_hold"] == 1, "{also}");
     world.audit_is_clean().await
 }
 

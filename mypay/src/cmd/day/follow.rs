@@ -1,6 +1,6 @@
 //! Following the results, as a read_committed client does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ impl Default for FlowDay {
 pub(super) struct Days {
     pub(super) flows: HashMap<Flow, FlowDay>,
     awaited: HashMap<Uuid, (Flow, Instant)>,
+    /// Payments that were completed, and cancels.
+    paid: Vec<Uuid>,
 }
 
 impl Days {
@@ -79,6 +81,11 @@ impl Watch {
             .or_default()
             .first_sent
             .get_or_insert(now);
+    }
+
+    /// The payments that were completed so far, cancels among them.
+    pub(super) fn paid(&self) -> HashSet<Uuid> {
+        self.lock().paid.iter().copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Days> {
@@ -247,9 +254,11 @@ async fn head(
 fn note(watch: &Watch, flow: Flow, head: Head) {
     let now = Instant::now();
     let mut days = watch.lock();
-    let awaited = Uuid::try_parse(&head.request_id)
-        .ok()
-        .and_then(|id| days.awaited.remove(&id));
+    let id = Uuid::try_parse(&head.request_id).unwrap_or_default();
+    let awaited = days.awaited.remove(&id);
+    if flow == Flow::Payment && head.status == ResultStatus::Completed {
+        days.paid.push(id);
+    }
     let day = days.flows.entry(flow).or_default();
     day.last_seen = Some(now);
     match awaited {

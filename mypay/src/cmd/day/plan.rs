@@ -13,6 +13,8 @@ use super::town::{Resident, Town};
 pub(super) struct Planned {
     pub(super) flow: Flow,
     pub(super) id: Uuid,
+    /// Where it is posted to.
+    pub(super) path: String,
     pub(super) body: Value,
     pub(super) way: Way,
 }
@@ -38,10 +40,14 @@ pub(super) struct Bad {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The requests of a day.
+/// The requests of a day, as far as they are known in the morning.
 pub(super) struct Plan {
+    /// Recharges.
     pub(super) morning: Vec<Planned>,
-    pub(super) day: Vec<Planned>,
+    /// Remittances and payments, before the first run.
+    pub(super) noon: Vec<Planned>,
+    /// And after it, when the first franchise takes no payment any more.
+    pub(super) afternoon: Vec<Planned>,
     pub(super) bad: Vec<Bad>,
 }
 
@@ -54,15 +60,21 @@ impl Plan {
         let morning = (0..recharges)
             .map(|_| recharge(town, &mut random))
             .collect();
-        let day = (recharges..count)
-            .map(|_| {
-                if random.bool() {
-                    remittance(town, &mut random)
-                } else {
-                    payment(town, &mut random)
-                }
-            })
-            .collect();
+        let mut some = |count: u32, franchises: &[String]| -> Vec<Planned> {
+            (0..count)
+                .map(|_| match random.bool() {
+                    true => remittance(town, &mut random),
+                    false => payment(town, franchises, &mut random),
+                })
+                .collect()
+        };
+        let noon = some((count - recharges) / 2, &town.franchises);
+        let rest = count - recharges - noon.len() as u32;
+        let open = match &town.franchises[..] {
+            [_, open @ ..] if !open.is_empty() => open,
+            all => all,
+        };
+        let afternoon = some(rest, open);
         let bad = (0..(count / 1_000).clamp(1, 100))
             .flat_map(|number| Flow::ALL.map(|flow| (number, flow)))
             .map(|(number, flow)| Bad {
@@ -70,16 +82,47 @@ impl Plan {
                 bytes: bad(number, &mut random),
             })
             .collect();
-        Self { morning, day, bad }
+        Self {
+            morning,
+            noon,
+            afternoon,
+            bad,
+        }
     }
 }
 
 /// The settlement of all franchises, up to now.
 pub(super) fn settlement() -> Planned {
+    let body = json!({ "cut_at": Utc::now().to_rfc3339() });
+    asked(Flow::Settlement, "/settlements".into(), body)
+}
+
+/// A payout that was carried, tried again by an operator.
+pub(super) fn retry(franchise: &str) -> Planned {
+    let path = format!("/franchises/{franchise}/payouts/retry");
+    asked(Flow::Settlement, path, json!({}))
+}
+
+/// A cancel of a payment, of so much or of all that is left.
+pub(super) fn cancel(payment: Uuid, amount: Option<i64>) -> Planned {
+    let mut body = json!({ "reason": "changed their mind" });
+    if let Some(amount) = amount {
+        body["amount"] = amount.into();
+    }
+    asked(
+        Flow::Payment,
+        format!("/payments/{payment}/cancellations"),
+        body,
+    )
+}
+
+/// Asked for once, over HTTP.
+fn asked(flow: Flow, path: String, body: Value) -> Planned {
     Planned {
-        flow: Flow::Settlement,
+        flow,
         id: Uuid::now_v7(),
-        body: json!({ "cut_at": Utc::now().to_rfc3339() }),
+        path,
+        body,
         way: Way::Http,
     }
 }
@@ -108,32 +151,32 @@ fn remittance(town: &Town, random: &mut Rng) -> Planned {
         0..3 => (json!({ "member_id": Uuid::now_v7() }), amount),
         // More than anybody has.
         3..8 => (json!({ "member_id": receiver.member_id }), 1_999_999),
-        8..150 => (
-            json!({
-                "bank_code": receiver.bank_code,
-                "account_number": receiver.account_number,
-                "holder_name": receiver.holder_name,
-            }),
-            amount,
-        ),
+        8..110 => (at_bank(receiver, &receiver.holder_name), amount),
+        // To a bank that we have no contract with: from one bank to another, which
+        // a bank may undo later.
+        110..150 => {
+            let outsider = &town.outsiders[random.usize(0..town.outsiders.len())];
+            (at_bank(outsider, &outsider.holder_name), amount)
+        }
         // Somebody else's account: the bank is asked before money moves.
-        150..153 => (
-            json!({
-                "bank_code": receiver.bank_code,
-                "account_number": receiver.account_number,
-                "holder_name": "홍길동",
-            }),
-            amount,
-        ),
+        150..153 => (at_bank(receiver, "홍길동"), amount),
         _ => (json!({ "member_id": receiver.member_id }), amount),
     };
     let body = json!({ "sender_id": sender.member_id, "receiver": receiver, "amount": amount });
     planned(Flow::Remittance, body, random)
 }
 
-fn payment(town: &Town, random: &mut Rng) -> Planned {
+fn at_bank(whose: &Resident, holder_name: &str) -> Value {
+    json!({
+        "bank_code": whose.bank_code,
+        "account_number": whose.account_number,
+        "holder_name": holder_name,
+    })
+}
+
+fn payment(town: &Town, franchises: &[String], random: &mut Rng) -> Planned {
     let member = resident(town, random);
-    let franchise = &town.franchises[random.usize(0..town.franchises.len())];
+    let franchise = &franchises[random.usize(0..franchises.len())];
     let (franchise_id, amount) = match random.u32(0..1_000) {
         0..2 => (Uuid::now_v7().to_string(), 10_000),
         2..7 => (franchise.clone(), 1_999_999),
@@ -161,11 +204,16 @@ fn planned(flow: Flow, body: Value, random: &mut Rng) -> Planned {
         11..50 => Way::Topic,
         _ => Way::Http,
     };
+    let path = match flow {
+        Flow::Recharge => "/recharges",
+        Flow::Remittance => "/remittances",
+        Flow::Payment => "/payments",
+        Flow::Settlement => "/settlements",
+        Flow::Firmbanking => "/firmbankings",
+    };
     Planned {
-        flow,
-        id: Uuid::now_v7(),
-        body,
         way,
+        ..asked(flow, path.into(), body)
     }
 }
 

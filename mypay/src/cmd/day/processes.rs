@@ -47,6 +47,7 @@ pub(super) async fn start(
     env.push(("MYPAY_BANK_SETTLING_SECONDS", "2".into()));
     env.push(("MYPAY_INQUIRY_FIRST_SECONDS", "1".into()));
     env.push(("MYPAY_INQUIRY_LONGEST_SECONDS", "5".into()));
+    env.push(("MYPAY_BANK_NOTICES_SECONDS", "1".into()));
     let listen = |url: &str| -> anyhow::Result<String> {
         url.split_once("://")
             .map(|(_, address)| address.trim_end_matches('/').to_string())
@@ -91,20 +92,31 @@ pub(super) async fn start(
     Ok(())
 }
 
-/// Sets the bank's faults for the day.
-pub(super) async fn dial_bank(
-    endpoints: &Endpoints,
-    seed: u64,
-    lost_answers: f64,
-) -> anyhow::Result<BankClient> {
-    let bank = BankClient::new(ClientConfig::new(&endpoints.bank_url))?;
+/// How long after its execution a bank undoes a payout.
+pub(super) const REVERSAL: Duration = Duration::from_secs(2);
+
+/// The bank's faults on this day.
+pub(super) fn faults(seed: u64, lost_answers: f64, resting: Option<&str>) -> anyhow::Result<Dial> {
     let mut dial = Dial {
         seed,
+        reversal_ms: REVERSAL.as_millis() as u64,
         ..Dial::default()
     };
     dial.set(&format!("lost_answer={lost_answers}"))?;
+    // Only what goes from bank to bank can come back: see the town's outsiders.
+    dial.set("late_reversal=0.1")?;
+    dial.set("lost_notice=0.2")?;
+    if let Some(resting) = resting {
+        dial.banks.entry(resting.to_owned()).or_default().resting = true;
+    }
+    Ok(dial)
+}
+
+/// Sets the bank's faults, once it answers.
+pub(super) async fn dial_bank(endpoints: &Endpoints, dial: &Dial) -> anyhow::Result<BankClient> {
+    let bank = BankClient::new(ClientConfig::new(&endpoints.bank_url))?;
     for _ in 0..50 {
-        if bank.dial_faults(&dial).await.is_ok() {
+        if bank.dial_faults(dial).await.is_ok() {
             return Ok(bank);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

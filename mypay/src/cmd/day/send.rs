@@ -173,13 +173,7 @@ impl Sender {
     }
 
     async fn post(&self, planned: &Planned) -> anyhow::Result<StatusCode> {
-        let path = match planned.flow {
-            Flow::Recharge => "/recharges",
-            Flow::Remittance => "/remittances",
-            Flow::Payment => "/payments",
-            Flow::Settlement => "/settlements",
-            Flow::Firmbanking => "/firmbankings",
-        };
+        let path = &planned.path;
         let key = planned.id.to_string();
         let (status, answer) = self.edge.post(path, Some(&key), &planned.body).await?;
         if !status.is_success() && status != StatusCode::CONFLICT {

@@ -1,5 +1,6 @@
 //! The town: members in several areas, franchises, and their bank accounts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,13 +24,19 @@ const CAPITAL: i64 = 5_000_000_000;
 /// What a customer has at the bank, whole won.
 const SAVINGS: i64 = 100_000_000;
 const AT_ONCE: usize = 64;
+/// How many people without a membership members send money to.
+const OUTSIDERS: u32 = 20;
 
 /// Who lives here.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Town {
     pub(super) members: Vec<Resident>,
     pub(super) franchises: Vec<String>,
+    /// The banks that we have contracts with.
     pub(super) banks: Vec<String>,
+    /// People with an account at a bank that we have no contract with.
+    #[serde(default)]
+    pub(super) outsiders: Vec<Resident>,
 }
 
 /// A customer and the registered bank account.
@@ -53,6 +60,7 @@ pub(super) async fn found(
     if let Ok(text) = std::fs::read(&register)
         && let Ok(town) = serde_json::from_slice::<Town>(&text)
         && let (Some(first), Some(last)) = (town.members.first(), town.franchises.last())
+        && !town.outsiders.is_empty()
         && edge
             .get(&format!("/members/{}", first.member_id))
             .await?
@@ -68,14 +76,14 @@ pub(super) async fn found(
     say(&format!(
         "founding a town of {members} members and {franchises} franchises"
     ));
-    let banks: Vec<String> = bank
+    let mut banks: Vec<String> = bank
         .table()
         .banks()
         .map(|bank| bank.bank_code.clone())
         .collect();
-    if banks.is_empty() {
-        bail!("the table of answer codes has no bank");
-    }
+    // The last bank has no contract with us.
+    let elsewhere = banks.pop().filter(|_| !banks.is_empty());
+    let elsewhere = elsewhere.context("the table of answer codes has fewer than two banks")?;
     contracts(edge, bank, &banks).await?;
     let residents = (0..members)
         .map(|number| resident(number, "11", &banks))
@@ -83,6 +91,10 @@ pub(super) async fn found(
     let shops = (0..franchises)
         .map(|number| resident(number, "77", &banks))
         .collect();
+    let outsiders: Vec<Resident> = (0..OUTSIDERS)
+        .map(|number| resident(number, "55", std::slice::from_ref(&elsewhere)))
+        .collect();
+    open_accounts(bank, &outsiders, 0).await?;
     let members = settle_in(edge, bank, "CUSTOMER", residents, SAVINGS).await?;
     let franchises = settle_in(edge, bank, "FRANCHISE", shops, 0).await?;
     let franchises = franchises.into_iter().map(|shop| shop.member_id).collect();
@@ -90,6 +102,7 @@ pub(super) async fn found(
         members,
         franchises,
         banks,
+        outsiders,
     };
     std::fs::write(&register, serde_json::to_vec(&town)?)
         .with_context(|| format!("writing {}", register.display()))?;
@@ -139,20 +152,11 @@ fn resident(number: u32, prefix: &str, banks: &[String]) -> Resident {
     }
 }
 
-/// Opens accounts at the banks, then memberships with those accounts.
-async fn settle_in(
-    edge: &Edge,
-    bank: &BankClient,
-    kind: &'static str,
-    residents: Vec<Resident>,
-    savings: i64,
-) -> anyhow::Result<Vec<Resident>> {
-    for bank_code in residents
-        .iter()
-        .map(|it| &it.bank_code)
-        .collect::<std::collections::BTreeSet<_>>()
-    {
-        let seeds: Vec<AccountSeed> = residents
+/// Opens accounts at the banks.
+async fn open_accounts(bank: &BankClient, whose: &[Resident], savings: i64) -> anyhow::Result<()> {
+    let banks: BTreeSet<&String> = whose.iter().map(|it| &it.bank_code).collect();
+    for bank_code in banks {
+        let seeds: Vec<AccountSeed> = whose
             .iter()
             .filter(|resident| resident.bank_code == *bank_code)
             .map(|resident| AccountSeed {
@@ -165,6 +169,18 @@ async fn settle_in(
             .collect();
         bank.seed_accounts(bank_code, &seeds).await?;
     }
+    Ok(())
+}
+
+/// Opens accounts at the banks, then memberships with those accounts.
+async fn settle_in(
+    edge: &Edge,
+    bank: &BankClient,
+    kind: &'static str,
+    residents: Vec<Resident>,
+    savings: i64,
+) -> anyhow::Result<Vec<Resident>> {
+    open_accounts(bank, &residents, savings).await?;
     let bar = progress_bar(
         residents.len() as u64,
         if kind == "CUSTOMER" {

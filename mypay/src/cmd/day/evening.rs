@@ -1,0 +1,114 @@
+//! How the day ends: what came back or was kept, and the close with the banks.
+
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use mypay_audit::close::{DayClose, close};
+use mypay_stack::Endpoints;
+use serde::Serialize;
+use sqlx::Row;
+
+/// How long notices and late answers are waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What happened besides requests and results, counted.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Happened {
+    /// Payouts to other banks that came back by a notice.
+    pub(super) reversals: i64,
+    /// Cancels, in whole and in part.
+    pub(super) cancels: i64,
+    /// Nets that a run kept because they were not above zero.
+    pub(super) not_positive: i64,
+    /// Nets that a run kept because staff had said so.
+    pub(super) on_hold: i64,
+    /// Payouts to franchises.
+    pub(super) payouts: i64,
+    /// Commands that met a bank in its maintenance window, and went later.
+    pub(super) rested: i64,
+}
+
+impl Happened {
+    pub(super) async fn read(database_url: &str) -> anyhow::Result<Self> {
+        let pool = mypay_database::reporting_pool(database_url, 1)?;
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM banking.reversal),
+                    (SELECT count(*) FROM payment.cancel),
+                    (SELECT count(*) FROM settlement.payout WHERE carried_for = 'not_positive'),
+                    (SELECT count(*) FROM settlement.payout WHERE carried_for = 'on_hold'),
+                    (SELECT count(*) FROM settlement.payout WHERE state = 'COMPLETED'),
+                    (SELECT count(DISTINCT firmbanking_id) FROM banking.firmbanking_history
+                      WHERE detail LIKE 'the bank rests%')",
+        )
+        .fetch_one(&pool)
+        .await?;
+        Ok(Self {
+            reversals: row.try_get(0)?,
+            cancels: row.try_get(1)?,
+            not_positive: row.try_get(2)?,
+            on_hold: row.try_get(3)?,
+            payouts: row.try_get(4)?,
+            rested: row.try_get(5)?,
+        })
+    }
+
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            reversals: self.reversals - before.reversals,
+            cancels: self.cancels - before.cancels,
+            not_positive: self.not_positive - before.not_positive,
+            on_hold: self.on_hold - before.on_hold,
+            payouts: self.payouts - before.payouts,
+            rested: self.rested - before.rested,
+        }
+    }
+
+    /// For people.
+    pub(super) fn print(&self) {
+        println!("also on this day");
+        for (count, what) in [
+            (self.cancels, "cancels of payments, in whole or in part"),
+            (
+                self.rested,
+                "commands met a bank in its maintenance window, and went later",
+            ),
+            (
+                self.reversals,
+                "payouts came back from another bank, by its notice",
+            ),
+            (self.payouts, "payouts to franchises"),
+            (
+                self.not_positive,
+                "nets below zero, carried to the next run",
+            ),
+            (
+                self.on_hold,
+                "nets held back by staff, and paid by a retry after the release",
+            ),
+        ] {
+            println!("  {count:>6}  {what}");
+        }
+        println!();
+    }
+}
+
+/// Closes the days from one to another with all banks, once nothing is in flight
+/// any more.
+pub(super) async fn closes(
+    endpoints: &Endpoints,
+    (from, to): (NaiveDate, NaiveDate),
+) -> anyhow::Result<Vec<DayClose>> {
+    let pool = mypay_database::reporting_pool(&endpoints.database_url, 2)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut closes = Vec::new();
+        for date in from.iter_days().take_while(|date| *date <= to) {
+            closes.extend(close(&pool, &endpoints.bank_url, date, None).await?);
+        }
+        let open = closes.iter().any(|close| !close.is_closed());
+        if !open || Instant::now() >= deadline {
+            return Ok(closes);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
