@@ -22,4 +22,5 @@ mod redelivery;
 mod registry;
 mod reversals;
 mod settle;
+mod topup;
 mod zombie;
