@@ -21,6 +21,7 @@ mod settlements;
 mod statement;
 mod statement_lines;
 mod told;
+mod top_ups;
 mod waiting;
 
 use crate::bank::Bank;
@@ -41,6 +42,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         recharges::check,
         remittances::check,
         payments::check,
+        top_ups::check,
         settlements::check,
         journal::check,
         origins::check,

@@ -4,8 +4,12 @@ mod load;
 
 use std::collections::HashSet;
 
+use mypay_schemas::Flow;
+use mypay_schemas::recharge::id_of_top_up;
+use uuid::Uuid;
+
 use crate::interned::Code;
-use crate::sorted::has_id;
+use crate::sorted::{find, has_id};
 
 pub(crate) use load::{load, numbers};
 
@@ -25,7 +29,7 @@ pub(crate) enum Stage {
 impl Stage {
     fn of(state: Option<&str>) -> Self {
         match state {
-            Some("COMPLETED") => Stage::Completed,
+            Some("COMPLETED" | "TOPPED_UP") => Stage::Completed,
             Some("REJECTED" | "REFUSED") => Stage::Refused,
             Some("CARRIED") => Stage::Carried,
             _ => Stage::Awaits,
@@ -49,6 +53,25 @@ pub(crate) struct Awaited {
     /// The command to the bank.
     pub command: u128,
     /// How far it has come.
+    pub stage: Stage,
+}
+
+/// A remittance or payment that waits for a top-up, or did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TopUp {
+    /// The recharge.
+    pub recharge: u128,
+    /// The flow that waits.
+    pub flow: Flow,
+    /// The request that waits.
+    pub origin: u128,
+    /// Whose money it takes.
+    pub member: u128,
+    /// What it takes of the balance, whole won.
+    pub needed: i64,
+    /// What is recharged, whole won.
+    pub amount: i64,
+    /// Whether the recharge was made, as the waiting flow has it.
     pub stage: Stage,
 }
 
@@ -169,7 +192,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, Slip => id, Cancel => id, Payout => id, Command => id, Reversal => id);
+has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Command => id, Reversal => id);
 
 /// The tables.
 #[derive(Default)]
@@ -178,6 +201,8 @@ pub(crate) struct Tables {
     pub recharges: Vec<Awaited>,
     /// Remittances that went to a bank.
     pub remittances: Vec<Awaited>,
+    /// Remittances and payments that were topped up, by recharge.
+    pub top_ups: Vec<TopUp>,
     /// Slips.
     pub slips: Vec<Slip>,
     /// Cancels of payments.
@@ -192,4 +217,15 @@ pub(crate) struct Tables {
     pub came_back: HashSet<u128>,
     /// Contracts.
     pub contracts: Vec<Contract>,
+}
+
+impl Tables {
+    /// The top-up of a request, if it waits for one or did.
+    pub(crate) fn top_up_of(&self, flow: Flow, request: u128) -> Option<&TopUp> {
+        if self.top_ups.is_empty() {
+            return None;
+        }
+        let recharge = id_of_top_up(flow, Uuid::from_u128(request));
+        find(&self.top_ups, recharge.as_u128()).first()
+    }
 }

@@ -47,12 +47,24 @@ pub(crate) async fn wait(
 
 /// What the database has under way.
 async fn in_database(pool: &PgPool) -> Result<Option<String>, AuditError> {
-    const QUESTIONS: [(&str, &str); 3] = [
+    const QUESTIONS: [(&str, &str); 5] = [
         ("messages in the outbox", "SELECT count(*) FROM outbox"),
         // Those that only an operator can end are not waited for.
         (
             "commands that banks have yet to answer",
             "SELECT count(*) FROM banking.firmbanking WHERE state IN ('pending', 'sending', 'unknown')",
+        ),
+        (
+            "remittances that wait for their top-ups",
+            "SELECT count(*) FROM remittance.top_up t WHERE t.state = 'AWAITS_TOP_UP'
+                AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
+                                 WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
+        ),
+        (
+            "payments that wait for their top-ups",
+            "SELECT count(*) FROM payment.top_up t WHERE t.state = 'AWAITS_TOP_UP'
+                AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
+                                 WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
         ),
         (
             "notices that wait for their command",

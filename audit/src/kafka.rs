@@ -127,6 +127,9 @@ pub(crate) fn read_by(flow: Flow) -> Vec<&'static str> {
     if matches!(flow, Flow::Remittance | Flow::Settlement) {
         topics.push(FIRMBANKING_REVERSAL);
     }
+    if matches!(flow, Flow::Remittance | Flow::Payment) {
+        topics.push(Flow::Recharge.result_topic());
+    }
     topics
 }
 

@@ -16,6 +16,8 @@ pub(crate) enum Source {
     Bank,
     /// What banks have undone.
     Reversal,
+    /// The results of recharges that top up.
+    TopUp,
     /// None that it reads.
     Other,
 }
@@ -42,6 +44,10 @@ impl Source {
             && matches!(flow, Flow::Remittance | Flow::Settlement)
         {
             Source::Reversal
+        } else if topic == Flow::Recharge.result_topic()
+            && matches!(flow, Flow::Remittance | Flow::Payment)
+        {
+            Source::TopUp
         } else {
             Source::Other
         }
@@ -55,6 +61,7 @@ impl Place {
             Source::Request => flow.request_topic(),
             Source::Bank => Flow::Firmbanking.result_topic(),
             Source::Reversal => FIRMBANKING_REVERSAL,
+            Source::TopUp => Flow::Recharge.result_topic(),
             Source::Other => "?",
         };
         format!("{topic}-{}@{}", self.partition, self.offset)
@@ -73,7 +80,8 @@ pub(crate) enum Kind {
     /// Any other request of a client.
     Plain,
     /// What follows from a request of ours: a flow's command to a bank, a bank's
-    /// result for the flow that asked.
+    /// result for the flow that asked, a recharge that tops up, its result, and a
+    /// payment that goes on.
     Follows,
 }
 
@@ -86,7 +94,8 @@ pub(crate) struct Message {
     pub content: u128,
     /// Who pays: sender, member. Nil where that is no UUID.
     pub payer: u128,
-    /// Who is paid: receiver, franchise; the request behind a bank's result.
+    /// Who is paid: receiver, franchise; the request behind a bank's result, or
+    /// behind a recharge's.
     pub payee: u128,
     /// Whole won.
     pub amount: i64,
@@ -122,6 +131,8 @@ pub(crate) struct ResultEvent {
     pub message_id: u128,
     /// The fee of a remittance, the commission of a payment: whole won.
     pub extra: i64,
+    /// What was recharged on the way, whole won.
+    pub topped_up: i64,
     /// Its offset.
     pub offset: i64,
     /// Its partition.

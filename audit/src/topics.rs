@@ -153,9 +153,14 @@ fn note_low(ends: &Ends, data: &mut Data) {
             .results
             .iter()
             .filter(|span| span.topic == Flow::Firmbanking.result_topic());
+        let recharges = ends
+            .results
+            .iter()
+            .filter(|span| span.topic == Flow::Recharge.result_topic());
         let low = requests
             .map(|span| ((Source::Request, span.partition), span.low))
             .chain(bank.map(|span| ((Source::Bank, span.partition), span.low)))
+            .chain(recharges.map(|span| ((Source::TopUp, span.partition), span.low)))
             .chain(
                 ends.reversals
                     .iter()
@@ -234,7 +239,8 @@ fn uuid(text: &str) -> u128 {
 
 /// The messages of a share that concern a consumer.
 fn messages_of(taken: &mut Taken, flow: Flow) -> &mut Vec<Message> {
-    // One consumer for requests, up to three for the banks' results.
+    // One consumer for requests, up to three for the banks' results, two for
+    // the recharges'.
     let place = match taken.messages.iter().position(|(other, _)| *other == flow) {
         Some(place) => place,
         None => {

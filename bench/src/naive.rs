@@ -229,5 +229,6 @@ fn result(request: &RemittanceRequest) -> anyhow::Result<RemittanceResult> {
         amount: request.amount,
         fee: 0,
         causation_id: Some(request.message_id.clone()),
+        topped_up: 0,
     })
 }

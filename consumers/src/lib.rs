@@ -13,6 +13,7 @@ pub mod recharge;
 pub mod remittance;
 pub mod runtime;
 pub mod settlement;
+pub mod top_up;
 pub mod worker;
 
 pub use runtime::metrics;

@@ -1,6 +1,7 @@
 //! Payment and its cancels: `my.payment.request`, then `my.payment.result`.
 
 mod cancels;
+mod top_up;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
+use mypay_schemas::identity::is_derived;
 use mypay_schemas::payment::{PaymentRequest, PaymentResult};
+use mypay_schemas::recharge::RechargeResult;
 use mypay_schemas::{Flow, Request};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
@@ -23,6 +26,15 @@ use uuid::Uuid;
 
 use crate::bank_result::{self, ResultHead};
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
+use crate::top_up::{self as topping_up, TopUps};
+
+/// What the payment consumer reads.
+pub enum Message {
+    /// A member pays or cancels, or a payment goes on that was topped up.
+    Request(PaymentRequest),
+    /// A recharge that tops up has an outcome.
+    ToppedUp(RechargeResult),
+}
 
 /// The payment consumer.
 pub struct Payment {
@@ -37,6 +49,7 @@ pub struct State {
     book: Book,
     franchises: HashMap<Uuid, Franchise>,
     slips: Vec<NewSlip>,
+    top_ups: TopUps<PaymentRequest>,
     /// The payments that cancels of the batch name, where they are known.
     paid: HashMap<Uuid, Paid>,
     /// All that they name: a payment of this very batch may be one of them.
@@ -53,110 +66,142 @@ struct NewSlip {
 }
 
 /// What the result says beyond the request: kept in `queue_log`.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Kept {
     commission: i64,
     /// Of a cancel: whole won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refunded: Option<i64>,
+    /// What is recharged first, whole won; the rest is told by what comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    top_up: Option<i64>,
+    /// What was recharged on the way, whole won.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    topped_up: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(won: &i64) -> bool {
+    *won == 0
+}
+
+impl State {
+    fn franchise(&self, request: &PaymentRequest) -> Option<Franchise> {
+        let id = Uuid::try_parse(&request.franchise_id).ok()?;
+        self.franchises.get(&id).copied()
+    }
+
+    /// Notes the slip of a payment, at the position of the message that made it.
+    fn paid(
+        &mut self,
+        payment_id: Uuid,
+        request: &PaymentRequest,
+        arrived: &Arrived<Message>,
+        slip: Slip,
+    ) {
+        if self.named.contains(&payment_id) {
+            self.paid.insert(payment_id, Paid::new(slip));
+        }
+        self.slips.push(NewSlip {
+            payment_id,
+            order_ref: request.order_ref.clone(),
+            partition: arrived.partition,
+            offset: arrived.offset,
+            slip,
+        });
+    }
 }
 
 impl Handler for Payment {
-    type Message = PaymentRequest;
+    type Message = Message;
     type State = State;
 
     const FLOW: Flow = Flow::Payment;
+    const OTHER_TOPICS: &'static [&'static str] = &[topping_up::TOPIC];
 
     fn decode(
         decoder: &Decoder,
-        _topic: &str,
+        topic: &str,
         payload: &[u8],
-    ) -> Option<Result<Option<PaymentRequest>, Poison>> {
-        Some(decoder.decode_cached(payload)?.map(Some))
+    ) -> Option<Result<Option<Message>, Poison>> {
+        if topic == topping_up::TOPIC {
+            return topping_up::decode(decoder, payload, Message::ToppedUp);
+        }
+        let request = decoder.decode_cached(payload)?;
+        Some(request.map(|request| Some(Message::Request(request))))
     }
 
-    fn identity(request: &PaymentRequest) -> Identity<'_> {
-        bank_result::identity_of(request)
+    fn identity(message: &Message) -> Identity<'_> {
+        match message {
+            Message::Request(request) => bank_result::identity_of(request),
+            Message::ToppedUp(result) => topping_up::identity(result),
+        }
     }
 
-    fn key(request: &PaymentRequest) -> &str {
-        request.key()
+    fn key(message: &Message) -> &str {
+        match message {
+            Message::Request(request) => request.key(),
+            Message::ToppedUp(result) => &result.request_id,
+        }
     }
 
-    fn follows(_request: &PaymentRequest) -> bool {
-        false
+    fn follows(message: &Message) -> bool {
+        match message {
+            Message::Request(request) => is_derived(&request.message_id),
+            Message::ToppedUp(_) => true,
+        }
     }
 
     async fn load(
         &self,
         connection: &mut PgConnection,
-        batch: &[&Arrived<PaymentRequest>],
+        batch: &[&Arrived<Message>],
         at: DateTime<Utc>,
         lock: bool,
     ) -> Result<State, sqlx::Error> {
-        let members: BTreeSet<Uuid> = batch
-            .iter()
-            .filter_map(|arrived| Uuid::try_parse(&arrived.message.member_id).ok())
-            .collect();
-        let franchises: BTreeSet<Uuid> = batch
-            .iter()
-            .filter_map(|arrived| Uuid::try_parse(&arrived.message.franchise_id).ok())
-            .collect();
+        let today = korean_day(at);
+        let mut members = BTreeSet::new();
+        let mut franchises = BTreeSet::new();
+        let mut named = HashSet::new();
+        let mut recharges = Vec::new();
+        for arrived in batch {
+            match &arrived.message {
+                Message::Request(request) => {
+                    members.extend(Uuid::try_parse(&request.member_id));
+                    franchises.extend(Uuid::try_parse(&request.franchise_id));
+                    let cancelled = request.cancels.as_deref();
+                    named.extend(cancelled.and_then(|id| Uuid::try_parse(id).ok()));
+                    if is_derived(&request.message_id) {
+                        recharges.extend(top_up::recharge_of(arrived, request));
+                    }
+                }
+                Message::ToppedUp(result) => recharges.extend(topping_up::recharge_id(result)),
+            }
+        }
         // Locked before the members are, as everywhere.
-        let named: HashSet<Uuid> = batch
-            .iter()
-            .filter_map(|arrived| Uuid::try_parse(arrived.message.cancels.as_deref()?).ok())
-            .collect();
+        let mut top_ups = TopUps::<PaymentRequest>::load(connection, &recharges).await?;
         let paid = cancels::load(connection, &named).await?;
+        let book = mypay_ledger::load(connection, &members, today, lock).await?;
+        let needs = batch.iter().map(|arrived| needed(&arrived.message));
+        top_ups.load_means(connection, &book, needs, today).await?;
         Ok(State {
-            book: mypay_ledger::load(connection, &members, korean_day(at), lock).await?,
+            book,
             franchises: load_franchises(connection, &franchises, batch, at).await?,
             slips: Vec::new(),
+            top_ups,
             paid,
             named,
             cancels: Vec::new(),
         })
     }
 
-    fn decide(
-        &self,
-        state: &mut State,
-        arrived: &Arrived<PaymentRequest>,
-        at: DateTime<Utc>,
-    ) -> Verdict {
-        let request = &arrived.message;
-        if let Some(payment_id) = &request.cancels {
-            return Verdict::Handled(cancel(state, arrived, payment_id, at));
-        }
-        let franchise = Uuid::try_parse(&request.franchise_id)
-            .ok()
-            .and_then(|id| state.franchises.get(&id))
-            .copied();
-        match payment::decide(
-            &mut state.book,
-            arrived.id,
-            request,
-            franchise,
-            arrived.partition,
-        ) {
-            Decision::Completed(slip) | Decision::AwaitsBank(slip) => {
-                if state.named.contains(&arrived.id) {
-                    state.paid.insert(arrived.id, Paid::new(slip));
-                }
-                state.slips.push(NewSlip {
-                    payment_id: arrived.id,
-                    order_ref: request.order_ref.clone(),
-                    partition: arrived.partition,
-                    offset: arrived.offset,
-                    slip,
-                });
-                let kept = Kept {
-                    commission: slip.commission,
-                    refunded: None,
-                };
-                Verdict::Handled(Outcome::success(at).with_result(serde_json::json!(kept)))
+    fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
+        match &arrived.message {
+            Message::Request(request) if is_derived(&request.message_id) => {
+                self.go_on(state, arrived, request, at)
             }
-            Decision::Rejected(reason) => Verdict::Handled(Outcome::rejected(reason.code(), at)),
+            Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
+            Message::ToppedUp(result) => self.recharged(state, result, at),
         }
     }
 
@@ -166,6 +211,7 @@ impl Handler for Payment {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
+        state.top_ups.write(connection, at).await?;
         insert(connection, &state.slips, at).await?;
         cancels::insert(connection, &state.cancels, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
@@ -173,15 +219,79 @@ impl Handler for Payment {
 
     fn events(
         &self,
-        arrived: &Arrived<PaymentRequest>,
+        arrived: &Arrived<Message>,
         outcome: &Outcome,
     ) -> Result<Vec<Event>, EncodersError> {
-        let request = &arrived.message;
+        match &arrived.message {
+            Message::Request(request) if is_derived(&request.message_id) => {
+                self.later_events(arrived, &request.message_id, outcome)
+            }
+            Message::Request(request) => self.request_events(arrived, request, outcome),
+            Message::ToppedUp(result) => self.later_events(arrived, &result.message_id, outcome),
+        }
+    }
+}
+
+impl Payment {
+    fn asked(
+        &self,
+        state: &mut State,
+        arrived: &Arrived<Message>,
+        request: &PaymentRequest,
+        at: DateTime<Utc>,
+    ) -> Outcome {
+        if let Some(payment_id) = &request.cancels {
+            return cancel(state, arrived, request, payment_id, at);
+        }
+        let franchise = state.franchise(request);
+        let partition = arrived.partition;
+        match payment::decide(&mut state.book, arrived.id, request, franchise, partition) {
+            Decision::Completed(slip) | Decision::AwaitsBank(slip) => {
+                state.paid(arrived.id, request, arrived, slip);
+                let kept = Kept {
+                    commission: slip.commission,
+                    ..Kept::default()
+                };
+                Outcome::success(at).with_result(serde_json::json!(kept))
+            }
+            Decision::Rejected(Reason::InsufficientFunds) => {
+                self.short(state, arrived, request, at)
+            }
+            Decision::Rejected(reason) => Outcome::rejected(reason.code(), at),
+        }
+    }
+
+    fn request_events(
+        &self,
+        arrived: &Arrived<Message>,
+        request: &PaymentRequest,
+        outcome: &Outcome,
+    ) -> Result<Vec<Event>, EncodersError> {
+        let kept = bank_result::kept::<Kept>(outcome).unwrap_or_default();
+        // A payment that waits for a top-up has one event, whatever came later.
+        if let Some(amount) = kept.top_up {
+            return Ok(vec![topping_up::event(
+                &self.encoders,
+                (arrived.id, request),
+                (&request.member_id, amount, request.requested_at),
+                arrived.traceparent.as_ref(),
+            )?]);
+        }
+        self.result(arrived, request, &request.message_id, kept, outcome)
+    }
+
+    /// The result of a payment or cancel, which the message `causation_id` ended.
+    fn result(
+        &self,
+        arrived: &Arrived<Message>,
+        request: &PaymentRequest,
+        causation_id: &str,
+        kept: Kept,
+        outcome: &Outcome,
+    ) -> Result<Vec<Event>, EncodersError> {
         let Some(head) = ResultHead::of(&request.message_id, outcome) else {
             return Ok(Vec::new());
         };
-        let kept = bank_result::kept::<Kept>(outcome);
-        let refunded = kept.as_ref().and_then(|kept| kept.refunded);
         let record = PaymentResult {
             message_id: head.message_id,
             request_id: request.message_id.clone(),
@@ -193,13 +303,14 @@ impl Handler for Payment {
             franchise_id: request.franchise_id.clone(),
             // One that is too long was refused for it; its beginning tells which.
             order_ref: request.order_ref.chars().take(ORDER_REF_MAX).collect(),
-            amount: refunded.unwrap_or(request.amount),
-            commission: kept.map_or(0, |kept| kept.commission),
-            causation_id: Some(request.message_id.clone()),
+            amount: kept.refunded.unwrap_or(request.amount),
+            commission: kept.commission,
+            causation_id: Some(causation_id.to_owned()),
             cancels: request
                 .cancels
                 .as_ref()
                 .map(|id| id.chars().take(36).collect()),
+            topped_up: kept.topped_up,
         };
         let topic = Flow::Payment.result_topic();
         Ok(vec![bank_result::event(
@@ -212,10 +323,25 @@ impl Handler for Payment {
     }
 }
 
+/// Who pays for a message, and how much; nothing where nobody does. (What is
+/// topped up already is counted by its row.)
+fn needed(message: &Message) -> (Uuid, i64) {
+    match message {
+        Message::Request(request)
+            if request.cancels.is_none() && !is_derived(&request.message_id) =>
+        {
+            let member_id = Uuid::try_parse(&request.member_id).unwrap_or_default();
+            (member_id, request.amount.max(0))
+        }
+        _ => (Uuid::nil(), 0),
+    }
+}
+
 /// Decides on a cancel.
 fn cancel(
     state: &mut State,
-    arrived: &Arrived<PaymentRequest>,
+    arrived: &Arrived<Message>,
+    request: &PaymentRequest,
     payment_id: &str,
     at: DateTime<Utc>,
 ) -> Outcome {
@@ -224,7 +350,7 @@ fn cancel(
     let decided = cancel::decide(
         &mut state.book,
         arrived.id,
-        &arrived.message,
+        request,
         paid,
         arrived.partition,
     );
@@ -236,7 +362,7 @@ fn cancel(
             state.cancels.push(cancels::NewCancel {
                 payment_id,
                 cancel_id: arrived.id,
-                reason: arrived.message.cancel_reason.clone().unwrap_or_default(),
+                reason: request.cancel_reason.clone().unwrap_or_default(),
                 partition: arrived.partition,
                 offset: arrived.offset,
                 slip: paid.slip,
@@ -245,6 +371,7 @@ fn cancel(
             let kept = Kept {
                 commission: link.commission_back,
                 refunded: Some(link.amount),
+                ..Kept::default()
             };
             Outcome::success(at).with_result(serde_json::json!(kept))
         }
@@ -255,9 +382,12 @@ fn cancel(
 async fn load_franchises(
     connection: &mut PgConnection,
     franchises: &BTreeSet<Uuid>,
-    batch: &[&Arrived<PaymentRequest>],
+    batch: &[&Arrived<Message>],
     at: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Franchise>, sqlx::Error> {
+    if franchises.is_empty() {
+        return Ok(HashMap::new());
+    }
     let ids: Vec<Uuid> = franchises.iter().copied().collect();
     let rows = sqlx::query(
         "SELECT m.member_id, m.status = 'OPEN', coalesce(r.bps, 0),
@@ -297,7 +427,7 @@ async fn load_franchises(
 /// never be settled. Nothing is handled until somebody has looked; as with any
 /// outage, nothing is lost by waiting.
 fn refuse_settled_offsets(
-    batch: &[&Arrived<PaymentRequest>],
+    batch: &[&Arrived<Message>],
     settled: Option<i64>,
 ) -> Result<(), sqlx::Error> {
     let first = batch.iter().min_by_key(|arrived| arrived.offset);

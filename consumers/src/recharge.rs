@@ -1,17 +1,20 @@
 //! Recharge: `my.recharge.request`, then the bank, then `my.recharge.result`.
 
+mod top_up;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
-use mypay_decide::{Book, Decision, Limits, SystemAccount, recharge};
+use mypay_decide::{Book, Decision, Limits, Reason, SystemAccount, recharge};
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_RECHARGE, id_of_command};
+use mypay_schemas::identity::is_derived;
 use mypay_schemas::recharge::{RechargeRequest, RechargeResult};
 use mypay_schemas::{Flow, Request};
 use serde::{Deserialize, Serialize};
@@ -54,6 +57,7 @@ pub struct State {
     contracts: Contracts,
     registered: HashMap<Uuid, BankAccount>,
     awaiting: HashMap<Uuid, Awaiting>,
+    origins: top_up::Origins,
     begun: Vec<Begun>,
     ended: Vec<(Uuid, Outcome)>,
 }
@@ -121,7 +125,10 @@ impl Handler for Recharge {
     }
 
     fn follows(message: &Message) -> bool {
-        matches!(message, Message::Bank(_))
+        match message {
+            Message::Request(request) => is_derived(&request.message_id),
+            Message::Bank(_) => true,
+        }
     }
 
     async fn load(
@@ -134,9 +141,13 @@ impl Handler for Recharge {
         let today = korean_day(at);
         let mut members = BTreeSet::new();
         let mut commands = Vec::new();
+        let mut top_ups = Vec::new();
         for arrived in batch {
             match &arrived.message {
-                Message::Request(request) => members.extend(Uuid::try_parse(&request.member_id)),
+                Message::Request(request) => {
+                    members.extend(Uuid::try_parse(&request.member_id));
+                    top_ups.extend(is_derived(&request.message_id).then_some(arrived.id));
+                }
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),
             }
         }
@@ -148,6 +159,7 @@ impl Handler for Recharge {
             registered: registered(connection, &asking).await?,
             book: mypay_ledger::load(connection, &members, today, lock).await?,
             awaiting,
+            origins: top_up::Origins::load(connection, &top_ups).await?,
             begun: Vec::new(),
             ended: Vec::new(),
         })
@@ -155,6 +167,9 @@ impl Handler for Recharge {
 
     fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
         match &arrived.message {
+            Message::Request(request) if !state.origins.allow(arrived.id, request) => {
+                Verdict::Dead(Reason::UnknownOrigin.code())
+            }
             Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, result, at),
         }

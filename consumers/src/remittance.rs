@@ -2,6 +2,7 @@
 //! `my.remittance.result`.
 
 mod reversed;
+mod top_up;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use mypay_decide::limits::korean_day;
 use mypay_decide::remittance::{self, Accepted, Payout};
-use mypay_decide::{Book, Decision, Limits};
+use mypay_decide::{Book, Decision, Limits, Reason};
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
@@ -19,6 +20,7 @@ use mypay_schemas::firmbanking::{
     BankAccount, FirmbankingResult, PURPOSE_REMITTANCE, id_of_command,
 };
 use mypay_schemas::identity::derive;
+use mypay_schemas::recharge::RechargeResult;
 use mypay_schemas::remittance::{Receiver, RemittanceRequest, RemittanceResult};
 use mypay_schemas::reversal::FirmbankingReversal;
 use mypay_schemas::{Flow, Request};
@@ -30,6 +32,7 @@ use crate::bank_result::{self, Answer, Command, ResultHead};
 use crate::bank_reversal::{self, Reversals};
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
+use crate::top_up::{self as topping_up, TopUps};
 
 /// What the remittance consumer reads.
 pub enum Message {
@@ -39,6 +42,8 @@ pub enum Message {
     Bank(FirmbankingResult),
     /// A bank has undone what it had done.
     Reversal(FirmbankingReversal),
+    /// A recharge that tops up has an outcome.
+    ToppedUp(RechargeResult),
 }
 
 /// The remittance consumer.
@@ -57,6 +62,7 @@ struct Awaiting {
     from_bank: String,
     correlation_id: String,
     answer: Answer,
+    topped_up: i64,
 }
 
 struct Begun {
@@ -74,6 +80,7 @@ pub struct State {
     corporate: Vec<BankAccount>,
     awaiting: HashMap<Uuid, Awaiting>,
     reversals: Reversals<reversed::Remitted>,
+    top_ups: TopUps<RemittanceRequest>,
     begun: Vec<Begun>,
     ended: Vec<(Uuid, Outcome)>,
 }
@@ -86,6 +93,9 @@ struct Kept {
     fee: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payout: Option<KeptPayout>,
+    /// What is recharged first, whole won.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    top_up: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,7 +105,18 @@ struct KeptPayout {
     holder_name: String,
 }
 
-/// What the result says of a remittance whose bank has answered.
+impl KeptPayout {
+    fn of(payout: &Payout) -> Self {
+        Self {
+            from: payout.from.clone(),
+            to: payout.to.clone(),
+            holder_name: payout.holder_name.clone(),
+        }
+    }
+}
+
+/// What the result says of a remittance that ended later than it was asked for:
+/// its bank has answered, or its top-up has an outcome.
 #[derive(Serialize, Deserialize)]
 struct Answered {
     request_id: Uuid,
@@ -104,6 +125,9 @@ struct Answered {
     amount: i64,
     fee: i64,
     done: bool,
+    /// Whole won; rows from before there were top-ups have none.
+    #[serde(default)]
+    topped_up: i64,
 }
 
 impl Handler for Remittance {
@@ -111,7 +135,8 @@ impl Handler for Remittance {
     type State = State;
 
     const FLOW: Flow = Flow::Remittance;
-    const OTHER_TOPICS: &'static [&'static str] = &[bank_result::TOPIC, bank_reversal::TOPIC];
+    const OTHER_TOPICS: &'static [&'static str] =
+        &[bank_result::TOPIC, bank_reversal::TOPIC, topping_up::TOPIC];
 
     fn decode(
         decoder: &Decoder,
@@ -120,6 +145,9 @@ impl Handler for Remittance {
     ) -> Option<Result<Option<Message>, Poison>> {
         if topic == bank_reversal::TOPIC {
             return bank_reversal::decode(decoder, payload, PURPOSE_REMITTANCE, Message::Reversal);
+        }
+        if topic == topping_up::TOPIC {
+            return topping_up::decode(decoder, payload, Message::ToppedUp);
         }
         bank_result::decode(
             decoder,
@@ -136,6 +164,7 @@ impl Handler for Remittance {
             Message::Request(request) => bank_result::identity_of(request),
             Message::Bank(result) => bank_result::identity(result),
             Message::Reversal(reversal) => bank_reversal::identity(reversal),
+            Message::ToppedUp(result) => topping_up::identity(result),
         }
     }
 
@@ -144,6 +173,7 @@ impl Handler for Remittance {
             Message::Request(request) => request.key(),
             Message::Bank(result) => &result.request_id,
             Message::Reversal(reversal) => &reversal.request_id,
+            Message::ToppedUp(result) => &result.request_id,
         }
     }
 
@@ -162,23 +192,21 @@ impl Handler for Remittance {
         let mut members = BTreeSet::new();
         let mut commands = Vec::new();
         let mut came_back = Vec::new();
+        let mut recharges = Vec::new();
         let mut to_banks = false;
         for arrived in batch {
             match &arrived.message {
-                Message::Request(request) => {
-                    members.extend(Uuid::try_parse(&request.sender_id));
-                    match &request.receiver {
-                        Receiver::MemberReceiver(receiver) => {
-                            members.extend(Uuid::try_parse(&receiver.member_id));
-                        }
-                        Receiver::BankReceiver(_) => to_banks = true,
-                    }
-                }
+                Message::Request(request) => to_banks |= parties(request, &mut members),
                 Message::Bank(result) => commands.extend(bank_result::command_id(result)),
                 Message::Reversal(reversal) => {
                     came_back.extend(bank_reversal::command_id(reversal));
                 }
+                Message::ToppedUp(result) => recharges.extend(topping_up::recharge_id(result)),
             }
+        }
+        let mut top_ups = TopUps::<RemittanceRequest>::load(connection, &recharges).await?;
+        for due in top_ups.due() {
+            to_banks |= parties(&due.request, &mut members);
         }
         let awaiting = awaiting(connection, &commands).await?;
         members.extend(awaiting.values().map(|awaiting| awaiting.sender_id));
@@ -189,11 +217,17 @@ impl Handler for Remittance {
         } else {
             Vec::new()
         };
+        let book = mypay_ledger::load(connection, &members, today, lock).await?;
+        let needs = batch
+            .iter()
+            .map(|arrived| needed(&arrived.message, &self.limits));
+        top_ups.load_means(connection, &book, needs, today).await?;
         Ok(State {
             corporate,
-            book: mypay_ledger::load(connection, &members, today, lock).await?,
+            book,
             awaiting,
             reversals,
+            top_ups,
             begun: Vec::new(),
             ended: Vec::new(),
         })
@@ -203,6 +237,7 @@ impl Handler for Remittance {
         match &arrived.message {
             Message::Request(request) => Verdict::Handled(self.asked(state, arrived, request, at)),
             Message::Bank(result) => answered(state, arrived, result, at),
+            Message::ToppedUp(result) => self.topped_up(state, arrived, result, at),
             Message::Reversal(reversal) => {
                 let State {
                     book, reversals, ..
@@ -226,6 +261,7 @@ impl Handler for Remittance {
         insert(connection, &state.begun, at).await?;
         end(connection, &state.ended, at).await?;
         state.reversals.note(connection, at).await?;
+        state.top_ups.write(connection, at).await?;
         mypay_ledger::write(connection, &state.book, at, &self.limits).await
     }
 
@@ -236,7 +272,8 @@ impl Handler for Remittance {
     ) -> Result<Vec<Event>, EncodersError> {
         match &arrived.message {
             Message::Request(request) => self.request_events(arrived, request, outcome),
-            Message::Bank(result) => self.bank_events(arrived, result, outcome),
+            Message::Bank(result) => self.answer_events(arrived, &result.message_id, outcome),
+            Message::ToppedUp(result) => self.top_up_events(arrived, result, outcome),
             Message::Reversal(reversal) => {
                 reversed::events(&self.encoders, arrived, reversal, outcome)
             }
@@ -263,9 +300,16 @@ impl Remittance {
         match decision {
             Decision::Completed(Accepted { fee: 0, .. }) => Outcome::success(at),
             Decision::Completed(Accepted { fee, .. }) => {
-                Outcome::success(at).with_result(serde_json::json!(Kept { fee, payout: None }))
+                Outcome::success(at).with_result(serde_json::json!(Kept {
+                    fee,
+                    payout: None,
+                    top_up: None,
+                }))
             }
             Decision::AwaitsBank(accepted) => begin(state, arrived, request, accepted, at),
+            Decision::Rejected(Reason::InsufficientFunds) => {
+                self.short(state, arrived, request, at)
+            }
             Decision::Rejected(reason) => Outcome::rejected(reason.code(), at),
         }
     }
@@ -278,6 +322,15 @@ impl Remittance {
     ) -> Result<Vec<Event>, EncodersError> {
         let kept = bank_result::kept::<Kept>(outcome);
         let fee = kept.as_ref().map_or(0, |kept| kept.fee);
+        // One that waits for a top-up, too: the rest is told by what comes of it.
+        if let Some(amount) = kept.as_ref().and_then(|kept| kept.top_up) {
+            return Ok(vec![topping_up::event(
+                &self.encoders,
+                (arrived.id, request),
+                (&request.sender_id, amount, request.requested_at),
+                arrived.traceparent.as_ref(),
+            )?]);
+        }
         // A request that went to a bank has one event, whatever came later.
         if let Some(payout) = kept.and_then(|kept| kept.payout) {
             let command = Command {
@@ -309,54 +362,13 @@ impl Remittance {
             amount: request.amount,
             fee,
             causation_id: Some(request.message_id.clone()),
+            topped_up: 0,
         };
         let topic = Flow::Remittance.result_topic();
         Ok(vec![bank_result::event(
             &self.encoders,
             topic,
             &request.sender_id,
-            arrived,
-            &record,
-        )?])
-    }
-
-    fn bank_events(
-        &self,
-        arrived: &Arrived<Message>,
-        result: &FirmbankingResult,
-        outcome: &Outcome,
-    ) -> Result<Vec<Event>, EncodersError> {
-        let Some(answered) = bank_result::kept::<Answered>(outcome) else {
-            return Ok(Vec::new());
-        };
-        let done = answered.done;
-        let outcome = Outcome {
-            success: Some(done),
-            ..outcome.clone()
-        };
-        let request_id = answered.request_id.to_string();
-        let Some(head) = ResultHead::of(&request_id, &outcome) else {
-            return Ok(Vec::new());
-        };
-        let sender_id = answered.sender_id.to_string();
-        let record = RemittanceResult {
-            message_id: head.message_id,
-            request_id,
-            correlation_id: answered.correlation_id,
-            status: head.status,
-            reason: head.reason,
-            occurred_at: head.occurred_at,
-            sender_id: sender_id.clone(),
-            amount: answered.amount,
-            // Refused: the fee went back with the amount.
-            fee: if done { answered.fee } else { 0 },
-            causation_id: Some(result.message_id.clone()),
-        };
-        let topic = Flow::Remittance.result_topic();
-        Ok(vec![bank_result::event(
-            &self.encoders,
-            topic,
-            &sender_id,
             arrived,
             &record,
         )?])
@@ -373,11 +385,8 @@ fn begin(
 ) -> Outcome {
     let kept = Kept {
         fee: accepted.fee,
-        payout: accepted.payout.clone().map(|payout| KeptPayout {
-            from: payout.from,
-            to: payout.to,
-            holder_name: payout.holder_name,
-        }),
+        payout: accepted.payout.as_ref().map(KeptPayout::of),
+        top_up: None,
     };
     if let Some(payout) = accepted.payout.clone() {
         state.begun.push(Begun {
@@ -412,6 +421,7 @@ fn answered(
         from_bank,
         correlation_id,
         answer,
+        topped_up,
     } = awaiting;
     let done = answer.is_none();
     // An entry of its own beside the one that put the money in transit.
@@ -447,12 +457,39 @@ fn answered(
         amount,
         fee,
         done,
+        topped_up,
     };
     let handled = Outcome {
         success: Some(true),
         ..ended
     };
     Verdict::Handled(handled.with_result(serde_json::json!(answered)))
+}
+
+/// Adds the members of a remittance; tells whether it goes to a bank.
+fn parties(request: &RemittanceRequest, members: &mut BTreeSet<Uuid>) -> bool {
+    members.extend(Uuid::try_parse(&request.sender_id));
+    match &request.receiver {
+        Receiver::MemberReceiver(receiver) => {
+            members.extend(Uuid::try_parse(&receiver.member_id));
+            false
+        }
+        Receiver::BankReceiver(_) => true,
+    }
+}
+
+/// Who pays for a message, and how much; nothing where it is no request.
+fn needed(message: &Message, limits: &Limits) -> (Uuid, i64) {
+    match message {
+        Message::Request(request) => (
+            Uuid::try_parse(&request.sender_id).unwrap_or_default(),
+            request
+                .amount
+                .max(0)
+                .saturating_add(remittance::fee(request, limits)),
+        ),
+        _ => (Uuid::nil(), 0),
+    }
 }
 
 async fn awaiting(
@@ -464,9 +501,10 @@ async fn awaiting(
     }
     let rows = sqlx::query(
         "SELECT p.firmbanking_id, p.remittance_id, p.sender_id, p.amount, p.fee, p.from_bank,
-                p.correlation_id, q.processed_status = 'success', q.reason
+                p.correlation_id, q.processed_status = 'success', q.reason, coalesce(t.amount, 0)
            FROM unnest($1::uuid[]) AS c(id)
            JOIN remittance.payout p ON p.firmbanking_id = c.id
+           LEFT JOIN remittance.top_up t ON t.remittance_id = p.remittance_id
            JOIN queue_log q ON q.consumer = 'firmbanking' AND q.message_id = c.id
                            AND q.status = 'done'
           WHERE p.state = 'AWAITS_BANK'",
@@ -484,6 +522,7 @@ async fn awaiting(
                 from_bank: row.try_get(5)?,
                 correlation_id: row.try_get(6)?,
                 answer: bank_result::answer(row.try_get(7)?, row.try_get(8)?),
+                topped_up: row.try_get(9)?,
             };
             Ok((row.try_get(0)?, awaiting))
         })

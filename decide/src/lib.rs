@@ -17,6 +17,7 @@ pub mod reason;
 pub mod recharge;
 pub mod remittance;
 pub mod settlement;
+pub mod top_up;
 
 #[cfg(test)]
 mod sequences;

@@ -53,6 +53,8 @@ pub enum Reason {
     RefusedByBank,
     /// The account does not belong to the holder named.
     HolderMismatch,
+    /// The balance was too small, and the bank refused to top it up.
+    TopUpRefused,
 }
 
 impl Reason {
@@ -84,6 +86,7 @@ impl Reason {
             Reason::CutInTheFuture => "cut_in_the_future",
             Reason::RefusedByBank => "refused_by_bank",
             Reason::HolderMismatch => "holder_mismatch",
+            Reason::TopUpRefused => "top_up_refused",
         }
     }
 }

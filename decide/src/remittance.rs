@@ -168,6 +168,14 @@ fn to_bank(
     }))
 }
 
+/// The fee of a remittance, whole won, by where it goes.
+pub fn fee(request: &RemittanceRequest, limits: &Limits) -> i64 {
+    match request.receiver {
+        Receiver::MemberReceiver(_) => limits.fee_to_member,
+        Receiver::BankReceiver(_) => limits.fee_to_bank,
+    }
+}
+
 fn check_sender(
     book: &Book,
     request: &RemittanceRequest,

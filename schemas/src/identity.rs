@@ -34,6 +34,11 @@ pub fn parse(text: &str) -> Result<Uuid, BadId> {
     }
 }
 
+/// Whether an id, in its text form, is one that we derive.
+pub fn is_derived(text: &str) -> bool {
+    text.len() == 36 && text.as_bytes()[14] == b'8'
+}
+
 /// The time an id carries, in milliseconds since the epoch.
 pub fn time_of(id: Uuid) -> i64 {
     (id.as_u128() >> 80) as i64
@@ -70,6 +75,8 @@ mod tests {
         assert_ne!(result, derive(cause, "firmbanking"));
         assert_eq!(time_of(result), time_of(cause));
         assert_eq!(result.get_version_num(), 8);
+        assert!(is_derived(&result.to_string()));
+        assert!(!is_derived(&cause.to_string()) && !is_derived("8"));
     }
 
     #[test]

@@ -4,13 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Canonical, Request, ResultStatus, common_fields};
 
+/// The id of the message that goes on with a payment once it is topped up.
+///
+/// It lies on the payments' own topic, under the payment's key: a slip has the
+/// position of the message that made it.
+pub fn id_of_continuation(payment: uuid::Uuid) -> uuid::Uuid {
+    crate::identity::derive(payment, "payment topped up")
+}
+
 /// Pay a franchise with my money, or cancel such a payment in whole or in part.
 ///
 /// A cancel has its payment's member, and so its key: it is never handled before
 /// the payment, and lies in the same lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequest {
-    /// UUID version 7.
+    /// UUID version 7; version 8 where a payment goes on that was topped up.
     pub message_id: String,
     /// UUID of the first request of the business transaction.
     pub correlation_id: String,
@@ -94,4 +102,8 @@ pub struct PaymentResult {
     /// UUID of the payment that was cancelled; `None` for a payment.
     #[serde(default)]
     pub cancels: Option<String>,
+    /// Whole won recharged from the member's bank account on the way; it stays on
+    /// the balance where the payment is rejected all the same.
+    #[serde(default)]
+    pub topped_up: i64,
 }

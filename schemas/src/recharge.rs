@@ -4,10 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Canonical, Request, ResultStatus, common_fields};
 
+/// The id of the recharge that tops up for a request of another flow.
+///
+/// The flow is part of it: a client may use one id for requests of two flows.
+pub fn id_of_top_up(flow: crate::Flow, request: uuid::Uuid) -> uuid::Uuid {
+    crate::identity::derive(request, &format!("{flow} top-up"))
+}
+
 /// Top up a member's my money from the registered bank account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RechargeRequest {
-    /// UUID version 7.
+    /// UUID version 7 from a client, version 8 where it tops up for another flow.
     pub message_id: String,
     /// UUID of the first request of the business transaction.
     pub correlation_id: String,

@@ -103,4 +103,8 @@ pub struct RemittanceResult {
     /// What brought the outcome about.
     #[serde(default)]
     pub causation_id: Option<String>,
+    /// Whole won recharged from the sender's bank account on the way; it stays on
+    /// the balance where the remittance is rejected all the same.
+    #[serde(default)]
+    pub topped_up: i64,
 }

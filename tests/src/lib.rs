@@ -10,6 +10,7 @@
 //! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
 //! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
 //! | [`edge`] | a client of the HTTP edge, with the token of whoever would ask |
+//! | [`top_ups`] | members with bank accounts to top up from |
 //! | [`members`] | members with money, franchises |
 //! | [`requests`] | requests, and their way to the topics |
 //! | [`topic`] | everything in a topic that a `read_committed` reader sees |
@@ -34,6 +35,7 @@ pub mod progress;
 pub mod requests;
 pub mod results;
 pub mod statements;
+pub mod top_ups;
 pub mod topic;
 pub mod wait;
 pub mod world;

@@ -6,9 +6,9 @@ use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
 use crate::data::{Data, FlowData};
-use crate::flows::State;
+use crate::flows::{Stage, State};
 use crate::report::Check;
-use crate::rows::{Row, Source, Status, shown};
+use crate::rows::{Place, Row, Source, Status, shown};
 use crate::sorted::find;
 
 /// How many requests that wait for their bank are named.
@@ -77,13 +77,18 @@ fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
     if flow == Flow::Firmbanking {
         return at_the_bank(data, row.id);
     }
+    if let Some(top_up) = data.tables.top_up_of(flow, row.id)
+        && top_up.stage == Stage::Awaits
+    {
+        return super::top_ups::behind(data, of, row, top_up);
+    }
     let command = id_of_command(flow.name(), Uuid::from_u128(row.id)).as_u128();
     if let Some(at_the_bank) = at_the_bank(data, command) {
         return Some(at_the_bank);
     }
     let bank = data.flow(Flow::Firmbanking);
     // The command is on its way to the firmbanking consumer ...
-    if !row.place.is_some_and(|place| of.emitted(&place)) {
+    if !asked_by(data, flow, of, row).is_some_and(|place| of.emitted(&place)) {
         return Some("the command is being sent".to_string());
     }
     let asked = find(&bank.messages, command);
@@ -100,6 +105,15 @@ fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
         .iter()
         .any(|message| message.place.source == Source::Bank && !of.handled(&message.place));
     (unsent || unread).then(|| "the bank's answer is on its way back".to_string())
+}
+
+/// Where the message lies that asked for a command: the request, or the result of
+/// the recharge that topped it up.
+fn asked_by(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<Place> {
+    match data.tables.top_up_of(flow, row.id) {
+        Some(top_up) => super::top_ups::ended_by(of, top_up)?.place,
+        None => row.place,
+    }
 }
 
 fn at_the_bank(data: &Data, command: u128) -> Option<String> {

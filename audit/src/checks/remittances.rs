@@ -62,7 +62,13 @@ struct Case<'a> {
 impl Case<'_> {
     fn problem(&self, data: &Data) -> Option<String> {
         let done = self.row.status == Status::Done;
+        // Before it goes on, and where it never does, it has moved nothing.
+        let waits = data
+            .tables
+            .top_up_of(Flow::Remittance, self.row.id)
+            .is_some_and(|top_up| top_up.stage == Stage::Awaits);
         match (self.message.kind, self.payout) {
+            (_, None) if waits => difference(&data.ledger, self.postings, &[]),
             (Kind::ToBank, Some(payout)) => self.of_payout(data, payout),
             (Kind::ToBank, None) if !done || self.row.success => {
                 Some("it was accepted, yet there is no payout".to_string())

@@ -106,15 +106,23 @@ fn compare(
 }
 
 /// Whether a bank's result tells its flow nothing: a command that no row of the
-/// flow waits for, or an id that no genuine result has.
+/// flow waits for, or an id that no genuine result has. A recharge's likewise.
 fn is_ignored(data: &Data, flow: Flow, message: &Message) -> bool {
     let command = message.payee;
+    if message.place.source == Source::TopUp {
+        // To be claimed only by the flow whose request waits for that recharge.
+        let genuine = derive(Uuid::from_u128(command), "result").as_u128() == message.id;
+        let waits = find(&data.tables.top_ups, command)
+            .first()
+            .is_some_and(|top_up| top_up.flow == flow);
+        return !genuine || !waits;
+    }
     let genuine = match message.place.source {
         Source::Bank => derive(Uuid::from_u128(command), "result"),
         // Believed only with the row that says so.
         Source::Reversal if find(&data.tables.reversals, command).is_empty() => return true,
         Source::Reversal => reversal_id(Uuid::from_u128(command)),
-        Source::Request | Source::Other => return false,
+        Source::Request | Source::TopUp | Source::Other => return false,
     };
     let genuine = genuine.as_u128() == message.id;
     let Some(origin) = find(&data.tables.commands, command)

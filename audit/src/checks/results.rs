@@ -31,7 +31,7 @@ pub(super) fn done_have_one(data: &Data) -> Check {
     for flow in Flow::ALL {
         let of = data.flow(flow);
         let mut results = Cursor::new(&of.results);
-        for row in of.rows.iter().filter(|row| is_request(row)) {
+        for row in of.rows.iter().filter(|row| is_request(flow, row)) {
             let found = results
                 .of(row.id)
                 .iter()
@@ -63,10 +63,15 @@ pub(super) fn done_have_one(data: &Data) -> Check {
     check
 }
 
-fn is_request(row: &Row) -> bool {
-    // The banks' results that a flow has handled have no result of their own.
-    row.place
-        .is_none_or(|place| !matches!(place.source, Source::Bank | Source::Reversal))
+fn is_request(flow: Flow, row: &Row) -> bool {
+    // What a flow has handled of others' results has no result of its own; nor
+    // has what lets a payment go on, for it ends the payment.
+    let of_others = [Source::Bank, Source::Reversal, Source::TopUp];
+    let continues = flow == Flow::Payment && Uuid::from_u128(row.id).get_version_num() == 8;
+    !continues
+        && row
+            .place
+            .is_none_or(|place| !of_others.contains(&place.source))
 }
 
 pub(super) fn is_refusal(refusals: &[Code; 3], result: &ResultEvent) -> bool {
@@ -75,7 +80,7 @@ pub(super) fn is_refusal(refusals: &[Code; 3], result: &ResultEvent) -> bool {
 
 /// Whether the result of a done request must be on the topic by now: whether
 /// what told of it was in Kafka before the snapshot.
-fn is_due(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> bool {
+pub(super) fn is_due(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> bool {
     if of.results_floor > 0 && row.processed_at < of.results_floor + CLOCKS {
         return false;
     }
@@ -89,6 +94,12 @@ fn is_due(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> bool {
         let answer = derive(Uuid::from_u128(awaited.command), "result").as_u128();
         let answer = find(&of.rows, answer).first();
         return answer
+            .and_then(|row| row.place)
+            .is_none_or(|place| of.emitted(&place));
+    }
+    if let Some(top_up) = data.tables.top_up_of(flow, row.id) {
+        let ended = super::top_ups::ended_by(of, top_up);
+        return ended
             .and_then(|row| row.place)
             .is_none_or(|place| of.emitted(&place));
     }

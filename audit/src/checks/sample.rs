@@ -108,6 +108,7 @@ fn result(request: u128, offset: i64, extra: i64) -> ResultEvent {
         request,
         message_id: derived(request, "result"),
         extra,
+        topped_up: 0,
         offset,
         partition: 0,
         reason: 0,

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use mypay_schemas::Flow;
 use sqlx::PgConnection;
 
-use super::{Awaited, Cancel, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables};
+use super::{
+    Awaited, Cancel, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables, TopUp,
+};
 use crate::copy;
 use crate::error::AuditError;
 use crate::interned::{Code, Interned};
@@ -22,6 +25,7 @@ pub(crate) async fn load(
     let mut tables = Tables {
         recharges: awaited(connection, texts, RECHARGES).await?,
         remittances: awaited(connection, texts, REMITTANCES).await?,
+        top_ups: top_ups(connection).await?,
         slips: slips(connection).await?,
         cancels: cancels(connection).await?,
         payouts: payouts(connection, texts).await?,
@@ -32,6 +36,7 @@ pub(crate) async fn load(
     };
     sorted::sort(&mut tables.recharges);
     sorted::sort(&mut tables.remittances);
+    sorted::sort(&mut tables.top_ups);
     sorted::sort(&mut tables.slips);
     sorted::sort(&mut tables.cancels);
     sorted::sort(&mut tables.payouts);
@@ -59,6 +64,30 @@ async fn awaited(
         Ok(())
     })
     .await?;
+    Ok(rows)
+}
+
+async fn top_ups(connection: &mut PgConnection) -> Result<Vec<TopUp>, AuditError> {
+    const REMITTANCES: &str = "SELECT recharge_id, remittance_id, member_id, needed, amount, state \
+                               FROM remittance.top_up";
+    const PAYMENTS: &str = "SELECT recharge_id, payment_id, member_id, needed, amount, state \
+                            FROM payment.top_up";
+    let mut rows = Vec::new();
+    for (flow, query) in [(Flow::Remittance, REMITTANCES), (Flow::Payment, PAYMENTS)] {
+        copy::rows(connection, query, |fields| {
+            rows.push(TopUp {
+                flow,
+                recharge: fields.id()?,
+                origin: fields.id()?,
+                member: fields.id()?,
+                needed: fields.i64()?,
+                amount: fields.i64()?,
+                stage: Stage::of(fields.text()?),
+            });
+            Ok(())
+        })
+        .await?;
+    }
     Ok(rows)
 }
 

@@ -30,7 +30,8 @@ pub(super) fn read(
 ) -> Result<(), AuditError> {
     match flow {
         Flow::Recharge => take::<RechargeRequest>(reader, flow, message, taken, |request| {
-            (uuid(&request.member_id), 0, Kind::Plain)
+            let kind = kind_of(&request.message_id, Kind::Plain);
+            (uuid(&request.member_id), 0, kind)
         }),
         Flow::Remittance => take::<RemittanceRequest>(reader, flow, message, taken, |request| {
             let (receiver, kind) = match &request.receiver {
@@ -44,8 +45,8 @@ pub(super) fn read(
                 uuid(&request.member_id),
                 uuid(&request.franchise_id),
                 match request.cancels {
-                    Some(_) => Kind::Cancel,
-                    None => Kind::Plain,
+                    Some(_) => kind_of(&request.message_id, Kind::Cancel),
+                    None => kind_of(&request.message_id, Kind::Plain),
                 },
             )
         }),
@@ -64,6 +65,16 @@ pub(super) fn read(
                 },
             )
         }),
+    }
+}
+
+/// Recharges and payments under ids of ours follow from a request: they top up,
+/// or go on.
+fn kind_of(message_id: &str, of_clients: Kind) -> Kind {
+    if identity::is_derived(message_id) {
+        Kind::Follows
+    } else {
+        of_clients
     }
 }
 

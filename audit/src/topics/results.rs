@@ -30,18 +30,21 @@ struct AnyResult {
     amount: i64,
     /// The fee of a remittance, the commission of a payment.
     extra: i64,
+    /// Whole won.
+    topped_up: i64,
     /// Of a bank's result.
     purpose: String,
 }
 
-/// Takes a result apart; the last three differ from flow to flow.
+/// Takes a result apart; the last four differ from flow to flow.
 macro_rules! any_result {
-    ($($record:ident, |$it:ident| $amount:expr, $extra:expr, $purpose:expr;)*) => {
+    ($($record:ident, |$it:ident| $amount:expr, $extra:expr, $topped_up:expr, $purpose:expr;)*) => {
         $(impl From<$record> for AnyResult {
             fn from($it: $record) -> Self {
                 Self {
                     amount: $amount,
                     extra: $extra,
+                    topped_up: $topped_up,
                     purpose: $purpose,
                     message_id: $it.message_id,
                     request_id: $it.request_id,
@@ -55,11 +58,11 @@ macro_rules! any_result {
 }
 
 any_result! {
-    RechargeResult, |it| it.amount, 0, String::new();
-    RemittanceResult, |it| it.amount, it.fee, String::new();
-    PaymentResult, |it| it.amount, it.commission, String::new();
-    SettlementResult, |it| it.net, 0, String::new();
-    FirmbankingResult, |it| it.amount, it.fee, it.purpose;
+    RechargeResult, |it| it.amount, 0, 0, String::new();
+    RemittanceResult, |it| it.amount, it.fee, it.topped_up, String::new();
+    PaymentResult, |it| it.amount, it.commission, it.topped_up, String::new();
+    SettlementResult, |it| it.net, 0, 0, String::new();
+    FirmbankingResult, |it| it.amount, it.fee, 0, it.purpose;
 }
 
 /// Decodes a result of a flow. The decoder goes by the record's name, so each
@@ -95,6 +98,21 @@ const WAITING_FOR_BANKS: [(Flow, &str); 3] = [
     (Flow::Settlement, PURPOSE_SETTLEMENT),
 ];
 
+/// The flows that wait for top-ups.
+const WAITING_FOR_TOP_UPS: [Flow; 2] = [Flow::Remittance, Flow::Payment];
+
+/// The flows that read a flow's results, and what those are to them.
+fn read_by(flow: Flow) -> (Source, Vec<Flow>) {
+    match flow {
+        Flow::Firmbanking => (
+            Source::Bank,
+            WAITING_FOR_BANKS.map(|(flow, _)| flow).to_vec(),
+        ),
+        Flow::Recharge => (Source::TopUp, WAITING_FOR_TOP_UPS.to_vec()),
+        _ => (Source::Other, Vec::new()),
+    }
+}
+
 /// Reads a result of a flow.
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -120,11 +138,10 @@ pub(super) fn read(
             };
             let strange = format!("not a result: {why}");
             taken.strange.push((shown(), strange));
-            if flow == Flow::Firmbanking {
-                let reason = reader.reasons.code(reason);
-                for (reading, _) in WAITING_FOR_BANKS {
-                    taken.poison.push((reading, poison(message, reason)));
-                }
+            let (source, reading) = read_by(flow);
+            let reason = reader.reasons.code(reason);
+            for flow in reading {
+                taken.poison.push((flow, poison(message, source, reason)));
             }
             return Ok(());
         }
@@ -140,70 +157,78 @@ pub(super) fn read(
         request,
         message_id,
         extra: result.extra,
+        topped_up: result.topped_up,
         offset: message.offset(),
         partition: message.partition(),
         reason: reader.reasons.optional(result.reason.as_deref()),
         completed: result.status == ResultStatus::Completed,
     });
-    if flow == Flow::Firmbanking {
-        pass_on(reader, message, &result, taken);
+    let (source, reading) = read_by(flow);
+    for reading in reading {
+        if concerns(reading, source, &result) {
+            pass_on(reader, message, &result, (reading, source), taken);
+        }
     }
     Ok(())
 }
 
-/// A bank's result as the flow that asked for it claims it.
+/// Whether a result is one that a flow looks at: a bank's for its purpose, a
+/// recharge's that tops up.
+fn concerns(flow: Flow, source: Source, result: &AnyResult) -> bool {
+    if source == Source::TopUp {
+        return identity::is_derived(&result.request_id);
+    }
+    WAITING_FOR_BANKS.contains(&(flow, result.purpose.as_str()))
+}
+
+/// A result as a flow that waits for it claims it.
 fn pass_on(
     reader: &Reader<'_>,
     message: &BorrowedMessage<'_>,
     result: &AnyResult,
+    (flow, source): (Flow, Source),
     taken: &mut Taken,
 ) {
-    let Some((flow, _)) = WAITING_FOR_BANKS
-        .into_iter()
-        .find(|(_, purpose)| *purpose == result.purpose)
-    else {
-        return;
-    };
     let parsed = identity::parse(&result.message_id);
     if parsed == Err(BadId::NotUuid) {
         let reason = reader.reasons.code("bad_message_id");
-        taken.poison.push((flow, poison(message, reason)));
+        taken.poison.push((flow, poison(message, source, reason)));
         return;
     }
     if is_bad_correlation(&result.correlation_id) {
         let reason = reader.reasons.code("bad_correlation_id");
-        taken.poison.push((flow, poison(message, reason)));
+        taken.poison.push((flow, poison(message, source, reason)));
         return;
     }
     // One that carries no time is refused, and nobody is told.
     let Ok(id) = parsed else { return };
     let claimed = Message {
         id: id.as_u128(),
-        // Which command it tells of; what came of it is not believed.
+        // Which command or recharge it tells of; what came of it is not believed.
         content: identity::derive(Uuid::nil(), &result.request_id).as_u128(),
         payer: 0,
         payee: uuid(&result.request_id),
         amount: result.amount,
         at: at(message),
-        place: place(message),
+        place: place(message, source),
         bytes: hash_of(message.payload().unwrap_or_default()),
         kind: Kind::Follows,
     };
     super::messages_of(taken, flow).push(claimed);
 }
 
-fn place(message: &BorrowedMessage<'_>) -> Place {
+fn place(message: &BorrowedMessage<'_>, source: Source) -> Place {
     Place {
-        source: Source::Bank,
+        source,
         partition: message.partition(),
         offset: message.offset(),
     }
 }
 
-fn poison(message: &BorrowedMessage<'_>, reason: u32) -> Poison {
+fn poison(message: &BorrowedMessage<'_>, source: Source, reason: u32) -> Poison {
     let bytes = hash_of(message.payload().unwrap_or_default());
     Poison {
-        place: place(message),
+        place: place(message, source),
         bytes,
         at: at(message),
         reason,

@@ -46,7 +46,8 @@ pub(crate) struct RequestState {
 pub(crate) struct WaitsFor {
     /// `relay`: it is durable, and Kafka does not take it in at the moment.
     /// `consumer`: it is on its topic. `firmbanking`: its command to the bank is
-    /// on its topic. `bank`: a bank has yet to answer.
+    /// on its topic. `bank`: a bank has yet to answer. `top_up`: what the balance
+    /// lacks is being recharged first; `command` is the recharge's, once it is made.
     #[schema(value_type = String, example = "bank")]
     step: &'static str,
     /// The command that the bank has yet to answer.
@@ -105,11 +106,12 @@ pub(crate) async fn find(
             })
         }
         "processing" => {
-            let command = command(&app.pool, id).await?;
-            let step = if command.is_some() {
-                "bank"
-            } else {
-                "firmbanking"
+            let top_up = open_top_up(&app.pool, &state.flow, id).await?;
+            let command = command(&app.pool, top_up.unwrap_or(id)).await?;
+            let step = match &command {
+                _ if top_up.is_some() => "top_up",
+                Some(_) => "bank",
+                None => "firmbanking",
             };
             Some(WaitsFor { step, command })
         }
@@ -180,6 +182,22 @@ async fn in_outbox(pool: &PgPool, created: DateTime<Utc>) -> Result<bool, sqlx::
     .fetch_one(pool)
     .await?
     .try_get(0)
+}
+
+/// The recharge that a request waits for before it goes on.
+async fn open_top_up(pool: &PgPool, flow: &str, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT recharge_id FROM remittance.top_up
+          WHERE remittance_id = $1 AND state = 'AWAITS_TOP_UP' AND $2 = 'remittance'
+          UNION ALL
+         SELECT recharge_id FROM payment.top_up
+          WHERE payment_id = $1 AND state = 'AWAITS_TOP_UP' AND $2 = 'payment'",
+    )
+    .bind(id)
+    .bind(flow)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| row.try_get(0)).transpose()
 }
 
 /// The command to a bank that a request has brought about, or is.

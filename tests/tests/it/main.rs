@@ -23,4 +23,5 @@ mod redelivery;
 mod registry;
 mod reversals;
 mod settle;
+mod topup;
 mod zombie;

@@ -101,7 +101,8 @@ async fn made_again_they_are_the_same<H: Handler>(
             .into_iter()
             .find(|record| record.at == at)
             .context("the request")?;
-        let arrived = arrived::<H>(&mut decoder, *id, request).await?;
+        let arrived = arrived::<H>(&mut decoder, flow.request_topic(), request).await?;
+        ensure!(arrived.id == *id, "{} lies there", arrived.id);
         let outcome = &known.get(id).context("a row in queue_log")?.outcome;
         let again = handler.events(&arrived, outcome)?;
         ensure!(
@@ -143,23 +144,24 @@ async fn results_by_request(
 }
 
 /// A record as the consumer's fetch stage hands it on.
-async fn arrived<H: Handler>(
+pub(crate) async fn arrived<H: Handler>(
     decoder: &mut Decoder,
-    id: Uuid,
+    topic: &str,
     record: Record,
 ) -> anyhow::Result<Arrived<H::Message>> {
     let payload = record.payload.context("a value")?;
     decoder.learn_schema_of(&payload).await?;
-    let message = H::decode(decoder, H::FLOW.request_topic(), &payload)
+    let message = H::decode(decoder, topic, &payload)
         .context("the schema is known")??
         .context("the message concerns this flow")?;
     let traceparent = record
         .headers
         .into_iter()
         .find(|(name, _)| name == "traceparent");
+    let identity = H::identity(&message);
     Ok(Arrived {
-        id,
-        content_hash: H::identity(&message).content_hash,
+        id: Uuid::try_parse(identity.message_id)?,
+        content_hash: identity.content_hash,
         partition: record.at.partition,
         offset: record.at.offset,
         created_at: DateTime::from_timestamp_millis(record.taken_at).unwrap_or_default(),
