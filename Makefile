@@ -1,11 +1,12 @@
 # The whole vocabulary of this checkout; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build up down status run test bench lint audit clean
+.PHONY: help prerequisites build up down status run test fuzz bench lint audit clean
 # One target after the other, whatever -j says: they share servers and a target/.
 .NOTPARALLEL:
 
 MYPAY := target/release/mypay
 RUN_COUNT ?= 20000
+FUZZ ?= 15
 BENCH ?= remittance --runs 5 --against naive
 
 help: ## List the targets
@@ -32,6 +33,9 @@ run: up ## Run a business day of RUN_COUNT requests through the pipeline, and au
 
 test: build ## Run all tests against the real servers
 	@scripts/test
+
+fuzz: build ## Send the HTTP API what its description allows and what not, then audit (FUZZ=15 seconds a role)
+	@scripts/fuzz $(FUZZ)
 
 bench: build ## Measure: BENCH="payment --runs 3", BENCH="remittance --rate 1000 --count 15000" (docs/performance.md)
 	$(MYPAY) bench $(BENCH)

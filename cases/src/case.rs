@@ -89,26 +89,33 @@ pub struct Decided {
     pub overtaken: Option<String>,
 }
 
-/// The most cases that are listed.
-const LISTED: i64 = 1_000;
-
-/// The open cases, the oldest first.
-pub async fn list(pool: &PgPool) -> Result<Vec<Case>, sqlx::Error> {
+/// So many open cases, the oldest first; after the one that has been open since an
+/// instant and has an id, where that is given.
+pub async fn list(
+    pool: &PgPool,
+    after: Option<(DateTime<Utc>, Uuid)>,
+    most: i64,
+) -> Result<Vec<Case>, sqlx::Error> {
+    let (since, id) = after.unzip();
     let rows = sqlx::query(
-        "SELECT f.firmbanking_id, 'command', f.state, f.from_bank, f.business_date,
-                f.transaction_number, f.amount,
-                (SELECT h.detail FROM banking.firmbanking_history h
-                  WHERE h.firmbanking_id = f.firmbanking_id
-                  ORDER BY h.changed_at DESC LIMIT 1),
-                f.changed_at AS since
-           FROM banking.firmbanking f WHERE f.state = 'manual'
-          UNION ALL
-         SELECT n.case_id, 'notice', n.state, n.bank_code, n.business_date, n.transaction_number,
-                n.amount, n.detail, n.changed_at
-           FROM banking.notice n WHERE n.state = 'case'
-          ORDER BY since LIMIT $1",
+        "SELECT *
+           FROM (SELECT f.firmbanking_id AS id, 'command', f.state, f.from_bank, f.business_date,
+                        f.transaction_number, f.amount,
+                        (SELECT h.detail FROM banking.firmbanking_history h
+                          WHERE h.firmbanking_id = f.firmbanking_id
+                          ORDER BY h.changed_at DESC LIMIT 1),
+                        f.changed_at AS since
+                   FROM banking.firmbanking f WHERE f.state = 'manual'
+                  UNION ALL
+                 SELECT n.case_id, 'notice', n.state, n.bank_code, n.business_date,
+                        n.transaction_number, n.amount, n.detail, n.changed_at
+                   FROM banking.notice n WHERE n.state = 'case') AS open
+          WHERE $1::timestamptz IS NULL OR (since, id) > ($1, $2::uuid)
+          ORDER BY since, id LIMIT $3",
     )
-    .bind(LISTED)
+    .bind(since)
+    .bind(id)
+    .bind(most)
     .fetch_all(pool)
     .await?;
     rows.iter().map(case).collect()

@@ -42,8 +42,8 @@ pub struct AccountBody {
 }
 
 impl AccountBody {
-    fn check(&self, field: &str) -> Result<BankAccount, Refusal> {
-        let account = account(field, &self.bank_code, &self.account_number)?;
+    fn check(&self, fields: [&str; 2]) -> Result<BankAccount, Refusal> {
+        let account = account(fields, &self.bank_code, &self.account_number)?;
         Ok(BankAccount {
             bank_code: account.bank_code,
             account_number: account.account_number,
@@ -66,8 +66,8 @@ impl Body for FirmbankingBody {
             .transpose()?;
         Ok(FirmbankingRequest {
             purpose: text("purpose", &self.purpose, PURPOSE_MAX)?,
-            from: self.from.check("from")?,
-            to: self.to.check("to")?,
+            from: self.from.check(["from/bank_code", "from/account_number"])?,
+            to: self.to.check(["to/bank_code", "to/account_number"])?,
             amount: amount(self.amount)?,
             to_holder_name,
             message_id: head.message_id,

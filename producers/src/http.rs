@@ -10,8 +10,10 @@ mod cancellations;
 mod commands;
 mod commissions;
 mod contracts;
+mod cursor;
 mod docs;
 mod extract;
+mod fields;
 mod firmbankings;
 mod franchises;
 mod health;
@@ -56,7 +58,9 @@ const BODY_MAX: usize = 64 * 1024;
         description = "Money movement on Kafka, each request exactly once. A `POST` of a request \
             answers 202 when it is durable; ask `GET /requests/{id}` for its outcome. Send the same \
             `Idempotency-Key` again as often as you like: it is handled once. Errors are \
-            `application/problem+json` (RFC 9457) with a `reason` code."
+            `application/problem+json` (RFC 9457) with a `code`, and a `pointer` to the field that is \
+            at fault; [all codes](/docs/problems.md). Lists come in pages: `next` is the `cursor` of \
+            the next one."
     ),
     components(schemas(problem::ProblemBody))
 )]
@@ -65,7 +69,7 @@ struct Api;
 /// All routes, and what stands around them.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let (routes, mut api) = resources().split_for_parts();
-    docs::tell_rights(&mut api);
+    docs::complete(&mut api);
     routes
         // Around handlers only: what has none is a 404 or 405 for everybody.
         .route_layer(from_fn_with_state(Arc::clone(&app), access::guard))
@@ -117,5 +121,7 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::health))
 }
 
+#[cfg(test)]
+mod codes_tests;
 #[cfg(test)]
 mod tests;

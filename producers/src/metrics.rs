@@ -1,209 +1,155 @@
 //! What the edge counts, as Prometheus reads it.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mypay_schemas::Flow;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
 use crate::accept::Answer;
 
-/// Upper bounds of the histograms' buckets, in microseconds.
-const BOUNDS: [u64; 12] = [
-    1_000, 2_000, 5_000, 10_000, 20_000, 35_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
-    5_000_000,
+/// Upper bounds of the histograms' buckets, in seconds.
+const BOUNDS: [f64; 12] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0,
 ];
 
-/// Counts since the process began.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    answers: [[AtomicU64; OUTCOMES.len()]; Flow::ALL.len()],
-    refused: Mutex<BTreeMap<(u16, &'static str), u64>>,
-    access_refused: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    requests: Histogram,
-    commits: Histogram,
-    committed: AtomicU64,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAnswer {
+    flow: &'static str,
+    answer: &'static str,
 }
 
-const OUTCOMES: [&str; 3] = ["accepted", "duplicate", "conflict"];
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfProblem {
+    status: u32,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRole {
+    role: &'static str,
+    reason: &'static str,
+}
+
+/// Counts since the process began.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    answers: Family<OfAnswer, Counter>,
+    refused: Family<OfProblem, Counter>,
+    access_refused: Family<OfRole, Counter>,
+    committed: Counter,
+    requests: Histogram,
+    commits: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("mypay_edge");
+        let metrics = Self {
+            answers: Family::default(),
+            refused: Family::default(),
+            access_refused: Family::default(),
+            committed: Counter::default(),
+            requests: Histogram::new(BOUNDS),
+            commits: Histogram::new(BOUNDS),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "answers",
+            "Requests by flow and answer",
+            metrics.answers.clone(),
+        );
+        registry.register(
+            "refused",
+            "HTTP requests refused, by status and code",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "access_refused",
+            "Requests refused for who asked, by role and reason",
+            metrics.access_refused.clone(),
+        );
+        registry.register(
+            "committed_requests",
+            "Requests in all commits; by the commits' count, the size of a batch",
+            metrics.committed.clone(),
+        );
+        registry.register(
+            "request_seconds",
+            "Time to answer an HTTP request",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "commit_seconds",
+            "Time to make a batch durable",
+            metrics.commits.clone(),
+        );
+        // What has not happened yet is 0, and not missing: a rate can begin at it.
+        for flow in Flow::ALL {
+            for answer in ["accepted", "duplicate", "conflict"] {
+                metrics.of_answer(flow, answer);
+            }
+        }
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
 
 impl Metrics {
+    fn of_answer(&self, flow: Flow, answer: &'static str) -> Counter {
+        let flow = flow.name();
+        let counter = self.answers.get_or_create(&OfAnswer { flow, answer });
+        counter.clone()
+    }
+
     /// A request of a flow was answered.
     pub(crate) fn answered(&self, flow: Flow, answer: &Answer) {
-        let outcome = match answer {
-            Answer::Accepted { .. } => 0,
-            Answer::Known(_) => 1,
-            Answer::Conflict { .. } => 2,
+        let answer = match answer {
+            Answer::Accepted { .. } => "accepted",
+            Answer::Known(_) => "duplicate",
+            Answer::Conflict { .. } => "conflict",
         };
-        self.answers[flow as usize][outcome].fetch_add(1, Ordering::Relaxed);
+        self.of_answer(flow, answer).inc();
     }
 
     /// A commit of so many requests took so long.
     pub(crate) fn batch(&self, requests: usize, took: Duration) {
-        self.commits.observe(took);
-        self.committed.fetch_add(requests as u64, Ordering::Relaxed);
+        self.commits.observe(took.as_secs_f64());
+        self.committed.inc_by(requests as u64);
     }
 
     /// An HTTP request was refused, or failed.
-    pub(crate) fn refused(&self, status: u16, reason: &'static str) {
-        let mut refused = self
-            .refused
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *refused.entry((status, reason)).or_default() += 1;
+    pub(crate) fn refused(&self, status: u16, code: &'static str) {
+        let status = status.into();
+        self.refused
+            .get_or_create(&OfProblem { status, code })
+            .inc();
     }
 
     /// Somebody was refused access, for that reason; "-" where nobody knows who.
-    pub(crate) fn access_refused(&self, role: &'static str, why: &'static str) {
-        let mut refused = self
-            .access_refused
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *refused.entry((role, why)).or_default() += 1;
+    pub(crate) fn access_refused(&self, role: &'static str, reason: &'static str) {
+        let of_role = OfRole { role, reason };
+        self.access_refused.get_or_create(&of_role).inc();
     }
 
     /// An HTTP request took so long.
     pub(crate) fn request(&self, took: Duration) {
-        self.requests.observe(took);
+        self.requests.observe(took.as_secs_f64());
     }
 
-    /// The text that Prometheus reads.
-    pub fn render(&self) -> String {
+    /// The text that Prometheus reads (OpenMetrics).
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::with_capacity(4096);
-        header(
-            &mut text,
-            "mypay_edge_answers_total",
-            "counter",
-            "Requests by flow and answer.",
-        );
-        for flow in Flow::ALL {
-            for (outcome, count) in OUTCOMES.iter().zip(&self.answers[flow as usize]) {
-                let count = count.load(Ordering::Relaxed);
-                line(
-                    &mut text,
-                    &format!(
-                        "mypay_edge_answers_total{{flow=\"{flow}\",answer=\"{outcome}\"}} {count}"
-                    ),
-                );
-            }
-        }
-        header(
-            &mut text,
-            "mypay_edge_refused_total",
-            "counter",
-            "HTTP requests refused, by status and reason.",
-        );
-        for ((status, reason), count) in &*self
-            .refused
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-        {
-            line(
-                &mut text,
-                &format!(
-                    "mypay_edge_refused_total{{status=\"{status}\",reason=\"{reason}\"}} {count}"
-                ),
-            );
-        }
-        header(
-            &mut text,
-            "mypay_edge_access_refused_total",
-            "counter",
-            "Requests refused for who asked, by role and reason.",
-        );
-        for ((role, why), count) in &*self
-            .access_refused
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-        {
-            line(
-                &mut text,
-                &format!(
-                    "mypay_edge_access_refused_total{{role=\"{role}\",reason=\"{why}\"}} {count}"
-                ),
-            );
-        }
-        header(
-            &mut text,
-            "mypay_edge_committed_requests_total",
-            "counter",
-            "Requests in all commits; by the commits' count, the size of a batch.",
-        );
-        line(
-            &mut text,
-            &format!(
-                "mypay_edge_committed_requests_total {}",
-                self.committed.load(Ordering::Relaxed)
-            ),
-        );
-        self.requests.render(
-            &mut text,
-            "mypay_edge_request_seconds",
-            "Time to answer an HTTP request.",
-        );
-        self.commits.render(
-            &mut text,
-            "mypay_edge_commit_seconds",
-            "Time to make a batch durable.",
-        );
-        text
+        encode(&mut text, &self.registry)?;
+        Ok(text)
     }
-}
-
-#[derive(Debug, Default)]
-struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(bucket) = BOUNDS.iter().position(|bound| micros <= *bound) {
-            self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
-    }
-
-    fn render(&self, text: &mut String, name: &str, help: &str) {
-        header(text, name, "histogram", help);
-        let mut below = 0;
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            below += bucket.load(Ordering::Relaxed);
-            line(
-                text,
-                &format!("{name}_bucket{{le=\"{}\"}} {below}", seconds(*bound)),
-            );
-        }
-        let count = self.count.load(Ordering::Relaxed);
-        line(text, &format!("{name}_bucket{{le=\"+Inf\"}} {count}"));
-        line(
-            text,
-            &format!(
-                "{name}_sum {}",
-                seconds(self.micros.load(Ordering::Relaxed))
-            ),
-        );
-        line(text, &format!("{name}_count {count}"));
-    }
-}
-
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
-
-fn header(text: &mut String, name: &str, kind: &str, help: &str) {
-    line(text, &format!("# HELP {name} {help}"));
-    line(text, &format!("# TYPE {name} {kind}"));
-}
-
-fn line(text: &mut String, line: &str) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{line}");
 }
 
 #[cfg(test)]
@@ -216,31 +162,26 @@ mod tests {
         metrics.request(Duration::from_micros(900));
         metrics.request(Duration::from_millis(4));
         metrics.request(Duration::from_secs(60));
-        let text = metrics.render();
-        assert!(
-            text.contains("mypay_edge_request_seconds_bucket{le=\"0.001\"} 1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("mypay_edge_request_seconds_bucket{le=\"0.005\"} 2\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("mypay_edge_request_seconds_bucket{le=\"5\"} 2\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("mypay_edge_request_seconds_bucket{le=\"+Inf\"} 3\n"),
-            "{text}"
-        );
+        let text = metrics.render().unwrap();
+        for (bound, below) in [("0.001", 1), ("0.005", 2), ("5.0", 2), ("+Inf", 3)] {
+            let line = format!("mypay_edge_request_seconds_bucket{{le=\"{bound}\"}} {below}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
     }
 
     #[test]
-    fn refusals_are_counted_by_reason() {
+    fn refusals_are_counted_by_code_and_what_never_happened_is_zero() {
         let metrics = Metrics::default();
         metrics.refused(400, "id_without_time");
         metrics.refused(400, "id_without_time");
-        let expected = "mypay_edge_refused_total{status=\"400\",reason=\"id_without_time\"} 2\n";
-        assert!(metrics.render().contains(expected));
+        metrics.access_refused("member", "not_yours");
+        let text = metrics.render().unwrap();
+        for line in [
+            "mypay_edge_refused_total{status=\"400\",code=\"id_without_time\"} 2\n",
+            "mypay_edge_access_refused_total{role=\"member\",reason=\"not_yours\"} 1\n",
+            "mypay_edge_answers_total{flow=\"payment\",answer=\"conflict\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
     }
 }

@@ -80,18 +80,20 @@ impl Body for RemittanceBody {
     }
 }
 
+const RECEIVER: [&str; 2] = ["receiver/bank_code", "receiver/account_number"];
+
 impl ReceiverBody {
     fn check(self) -> Result<Receiver, Refusal> {
         match self {
             Self::Member(member) => Ok(Receiver::MemberReceiver(MemberReceiver {
-                member_id: uuid("receiver.member_id", &member.member_id)?,
+                member_id: uuid("receiver/member_id", &member.member_id)?,
             })),
             Self::Bank(bank) => {
-                let account = account("receiver", &bank.bank_code, &bank.account_number)?;
+                let account = account(RECEIVER, &bank.bank_code, &bank.account_number)?;
                 Ok(Receiver::BankReceiver(BankReceiver {
                     bank_code: account.bank_code,
                     account_number: account.account_number,
-                    holder_name: text("receiver.holder_name", &bank.holder_name, HOLDER_NAME_MAX)?,
+                    holder_name: text("receiver/holder_name", &bank.holder_name, HOLDER_NAME_MAX)?,
                 }))
             }
         }

@@ -1,7 +1,10 @@
 //! What the requests of all flows have in common when a client sends them.
 
+use std::fmt;
+
 use chrono::NaiveDate;
 use mypay_bank::BankAccount;
+use mypay_bank::account::AccountError;
 use mypay_decide::Reason;
 use mypay_decide::book::valid_amount;
 use mypay_decide::limits::AMOUNT_MAX;
@@ -10,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::written;
+use crate::written::{self, Wrong};
 
 /// The longest name of an account's holder, in characters.
 pub const HOLDER_NAME_MAX: usize = mypay_decide::firmbanking::HOLDER_NAME_MAX;
@@ -71,6 +74,8 @@ pub struct Refusal {
     pub reason: &'static str,
     /// For people.
     pub detail: String,
+    /// The field at fault, from the outside in, as in `receiver/holder_name`.
+    pub field: Option<String>,
 }
 
 impl Refusal {
@@ -80,6 +85,7 @@ impl Refusal {
             fault: Fault::Id,
             reason,
             detail: detail.into(),
+            field: None,
         }
     }
 
@@ -89,11 +95,26 @@ impl Refusal {
             fault: Fault::Content,
             reason: reason.code(),
             detail: detail.into(),
+            field: None,
         }
     }
 
-    fn of_field(field: &str, detail: &str) -> Self {
-        Self::of_content(Reason::InvalidField, format!("{field}: {detail}"))
+    /// The same of another field.
+    pub fn at(self, field: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..self
+        }
+    }
+
+    /// A field is at fault; the detail says what it must be.
+    pub fn of_field(reason: &'static str, field: &str, detail: impl fmt::Display) -> Self {
+        Self {
+            fault: Fault::Content,
+            reason,
+            detail: format!("{field}: {detail}"),
+            field: Some(field.to_owned()),
+        }
     }
 }
 
@@ -108,6 +129,7 @@ pub fn uuid(field: &str, written: &str) -> Result<String, Refusal> {
         return Ok(id.to_string());
     }
     Err(Refusal::of_field(
+        "invalid_uuid",
         field,
         "a UUID such as 0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
     ))
@@ -116,33 +138,44 @@ pub fn uuid(field: &str, written: &str) -> Result<String, Refusal> {
 /// An amount that a request may move, whole won.
 pub fn amount(won: i64) -> Result<i64, Refusal> {
     valid_amount(won).map_err(|reason| {
-        Refusal::of_content(reason, format!("amount: whole won from 1 to {AMOUNT_MAX}"))
+        let detail = format!("whole won from 1 to {AMOUNT_MAX}");
+        Refusal::of_field(reason.code(), "amount", detail)
     })
 }
 
 /// A text of 1 to `most` characters on one line, in its composed form (NFC),
 /// without blanks around it.
 pub fn text(field: &str, text: &str, most: usize) -> Result<String, Refusal> {
-    written::line(text, most).map_err(|fault| Refusal::of_field(field, &fault))
+    written::line(text, most).map_err(|wrong| of_wrong(field, wrong))
 }
 
 /// An e-mail address.
 pub fn email(field: &str, address: &str) -> Result<String, Refusal> {
-    written::email(address).map_err(|fault| Refusal::of_field(field, &fault))
+    written::email(address).map_err(|wrong| of_wrong(field, wrong))
 }
 
 /// A date of the years 2000 to 2999.
 pub fn date(field: &str, date: NaiveDate) -> Result<NaiveDate, Refusal> {
-    written::date(date).map_err(|fault| Refusal::of_field(field, &fault))
+    written::date(date).map_err(|wrong| of_wrong(field, wrong))
+}
+
+fn of_wrong(field: &str, (code, detail): Wrong) -> Refusal {
+    Refusal::of_field(code, field, detail)
 }
 
 /// A bank account in its one spelling: digits.
 ///
 /// Two spellings would be two contents, and the second try of a client that
-/// writes the dashes elsewhere would be a conflict.
-pub fn account(field: &str, bank_code: &str, number: &str) -> Result<BankAccount, Refusal> {
-    BankAccount::new(bank_code, number)
-        .map_err(|error| Refusal::of_field(field, &error.to_string()))
+/// writes the dashes elsewhere would be a conflict. `fields` are those of the bank's
+/// code and of the number.
+pub fn account(fields: [&str; 2], bank_code: &str, number: &str) -> Result<BankAccount, Refusal> {
+    let [code_field, number_field] = fields;
+    BankAccount::new(bank_code, number).map_err(|error| match error {
+        AccountError::BankCode => Refusal::of_field("invalid_bank_code", code_field, error),
+        AccountError::AccountNumber => {
+            Refusal::of_field("invalid_account_number", number_field, error)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -162,7 +195,7 @@ mod tests {
             let refusal = uuid("member_id", bad).unwrap_err();
             assert_eq!(
                 (refusal.fault, refusal.reason),
-                (Fault::Content, "invalid_field"),
+                (Fault::Content, "invalid_uuid"),
                 "{bad}"
             );
         }
@@ -179,20 +212,28 @@ mod tests {
     #[test]
     fn a_text_is_short_and_on_one_line() {
         assert_eq!(text("order_ref", " 주문-7 ", 4).unwrap(), "주문-7");
-        for bad in ["", "  ", "12345", "a\nb", "a\0b"] {
-            assert_eq!(
-                text("order_ref", bad, 4).unwrap_err().reason,
-                "invalid_field",
-                "{bad:?}"
-            );
+        for (bad, reason) in [
+            ("", "field_empty"),
+            ("  ", "field_empty"),
+            ("12345", "field_too_long"),
+            ("a\nb", "field_has_control_characters"),
+            ("a\0b", "field_has_control_characters"),
+        ] {
+            let refusal = text("order_ref", bad, 4).unwrap_err();
+            assert_eq!(refusal.reason, reason, "{bad:?}");
+            assert_eq!(refusal.field.as_deref(), Some("order_ref"));
         }
     }
 
     #[test]
     fn an_account_has_one_spelling() {
-        let one = account("from", "004", "123-45 6789").unwrap();
-        assert_eq!(one, account("from", "004", "123456789").unwrap());
-        assert!(account("from", "4", "123456789").is_err());
-        assert!(account("from", "004", "12345678x").is_err());
+        const FROM: [&str; 2] = ["from/bank_code", "from/account_number"];
+        let one = account(FROM, "004", "123-45 6789").unwrap();
+        assert_eq!(one, account(FROM, "004", "123456789").unwrap());
+        let refused = |code, number| account(FROM, code, number).unwrap_err();
+        let refusal = refused("4", "123456789");
+        assert_eq!(refusal.reason, "invalid_bank_code");
+        assert_eq!(refusal.field.as_deref(), Some("from/bank_code"));
+        assert_eq!(refused("004", "12345678x").reason, "invalid_account_number");
     }
 }

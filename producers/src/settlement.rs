@@ -33,10 +33,8 @@ impl Body for SettlementBody {
         let cut_at = self.cut_at.timestamp_millis();
         if cut_at > head.requested_at {
             // Slips would be made after the run that settles up to then.
-            return Err(Refusal::of_content(
-                Reason::CutInTheFuture,
-                "cut_at: lies in the future",
-            ));
+            let reason = Reason::CutInTheFuture.code();
+            return Err(Refusal::of_field(reason, "cut_at", "lies in the future"));
         }
         let franchise_id = self
             .franchise_id

@@ -12,6 +12,9 @@ const EMAIL_MAX: usize = 254;
 /// pen, and what stores or shows it may not take it.
 const YEARS: std::ops::RangeInclusive<i32> = 2000..=2999;
 
+/// What is wrong with a text: its code (`docs/problems.md`), and in words.
+pub(crate) type Wrong = (&'static str, String);
+
 /// A text in Unicode's composed form, as all texts of ours are kept.
 pub(crate) fn composed(written: &str) -> String {
     written.trim().nfc().collect()
@@ -22,22 +25,26 @@ pub(crate) fn composed(written: &str) -> String {
 ///
 /// A Hangul syllable is one character, whether it was sent as one (most clients)
 /// or as its letters (names of files on a Mac): else the same name would be two.
-pub(crate) fn line(written: &str, most: usize) -> Result<String, String> {
+pub(crate) fn line(written: &str, most: usize) -> Result<String, Wrong> {
     let text = composed(written);
     let length = text.chars().count();
     if length == 0 {
-        return Err(format!("is empty: 1 to {most} characters"));
+        return Err(("field_empty", format!("is empty: 1 to {most} characters")));
     }
     if length > most {
-        return Err(format!(
-            "has {length} characters, and at most {most} are taken"
+        return Err((
+            "field_too_long",
+            format!("has {length} characters, and at most {most} are taken"),
         ));
     }
     let at_fault = text.chars().enumerate().find_map(|(at, character)| {
         let fault = if character.is_control() {
-            "control character"
+            ("field_has_control_characters", "control character")
         } else if is_invisible(character) {
-            "character that cannot be seen"
+            (
+                "field_has_invisible_characters",
+                "character that cannot be seen",
+            )
         } else {
             return None;
         };
@@ -45,9 +52,12 @@ pub(crate) fn line(written: &str, most: usize) -> Result<String, String> {
     });
     match at_fault {
         None => Ok(text),
-        Some((at, character, fault)) => Err(format!(
-            "has a {fault} (U+{:04X}) in place {at}: one line, without such",
-            u32::from(character)
+        Some((at, character, (code, fault))) => Err((
+            code,
+            format!(
+                "has a {fault} (U+{:04X}) in place {at}: one line, without such",
+                u32::from(character)
+            ),
         )),
     }
 }
@@ -64,10 +74,13 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// An e-mail address as the rules of RFC 5321 have it; else what is wrong with it.
-pub(crate) fn email(written: &str) -> Result<String, String> {
+pub(crate) fn email(written: &str) -> Result<String, Wrong> {
     let text = line(written, EMAIL_MAX)?;
     if text.len() > EMAIL_MAX {
-        return Err(format!("is longer than {EMAIL_MAX} bytes"));
+        return Err((
+            "field_too_long",
+            format!("is longer than {EMAIL_MAX} bytes"),
+        ));
     }
     let options = Options::default()
         .without_display_text()
@@ -75,21 +88,25 @@ pub(crate) fn email(written: &str) -> Result<String, String> {
         .with_required_tld();
     match EmailAddress::parse_with_options(&text, options) {
         Ok(_) => Ok(text),
-        Err(error) => Err(format!(
-            "is no e-mail address such as hana@example.com ({error})"
+        Err(error) => Err((
+            "invalid_email",
+            format!("is no e-mail address such as hana@example.com ({error})"),
         )),
     }
 }
 
 /// A date that something of ours can happen on; else what is wrong with it.
-pub(crate) fn date(date: NaiveDate) -> Result<NaiveDate, String> {
+pub(crate) fn date(date: NaiveDate) -> Result<NaiveDate, Wrong> {
     if YEARS.contains(&date.year()) {
         return Ok(date);
     }
-    Err(format!(
-        "{date} is not a day of the years {} to {}",
-        YEARS.start(),
-        YEARS.end()
+    Err((
+        "date_out_of_range",
+        format!(
+            "{date} is not a day of the years {} to {}",
+            YEARS.start(),
+            YEARS.end()
+        ),
     ))
 }
 
@@ -139,7 +156,7 @@ mod tests {
             ("ab\u{202e}", "U+202E) in place 3"),
             ("\u{200b}", "U+200B"),
         ] {
-            let said = line(bad, 3).unwrap_err();
+            let (_, said) = line(bad, 3).unwrap_err();
             assert!(said.contains(why), "{bad:?}: {said}");
         }
     }

@@ -22,6 +22,8 @@ use super::problem::{Problem, ProblemBody};
 use crate::request::{HOLDER_NAME_MAX, account, text};
 use crate::written::composed;
 
+const FIELDS: [&str; 2] = ["bank_code", "account_number"];
+
 /// A bank account to register.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +72,7 @@ pub(crate) async fn register(
     Id(member_id): Id,
     Body(body): Body<BankAccountBody>,
 ) -> Result<(StatusCode, Json<RegisteredAccount>), Problem> {
-    let account = account("account_number", &body.bank_code, &body.account_number)?;
+    let account = account(FIELDS, &body.bank_code, &body.account_number)?;
     let holder_name = text("holder_name", &body.holder_name, HOLDER_NAME_MAX)?;
     check_member(&app.pool, member_id).await?;
     check_contract(&app.pool, &account.bank_code).await?;

@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use super::App;
 use super::caller::Caller;
-use super::extract::{Body, Headers, Id};
+use super::extract::{Asked, Body, Headers, Id};
+use super::page::{Page, PageQuery, at_instant};
 use super::problem::{Problem, ProblemBody};
+use crate::request::Refusal;
 
 /// What an operator decides; which one, the token says.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -46,10 +48,17 @@ pub(crate) struct DecisionAnswer {
     get,
     path = "/bank-cases",
     tag = "bank cases",
-    responses((status = 200, description = "Open cases, the oldest first", body = Vec<Case>))
+    params(PageQuery),
+    responses((status = 200, description = "A page of open cases, the oldest first", body = Page<Case>))
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Case>>, Problem> {
-    Ok(Json(mypay_cases::list(&app.pool).await?))
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Case>>, Problem> {
+    let cases = mypay_cases::list(&app.pool, page.after_instant()?, page.rows()?).await?;
+    Ok(Json(page.page(cases, |case| {
+        at_instant(case.since, case.case_id)
+    })?))
 }
 
 /// All that is known of a case, open or closed.
@@ -109,7 +118,7 @@ pub(crate) async fn decide(
     let verdict: Verdict = body
         .outcome
         .parse()
-        .map_err(|why: String| Problem::invalid("invalid_field", why))?;
+        .map_err(|why: String| Refusal::of_field("unknown_value", "outcome", why))?;
     let decision = Decision {
         decision_id,
         case_id,
@@ -145,7 +154,7 @@ fn no_such(case_id: Uuid) -> Problem {
 impl From<DecideError> for Problem {
     fn from(error: DecideError) -> Self {
         match error {
-            DecideError::Invalid(why) => Self::invalid("invalid_field", why),
+            DecideError::Invalid(why) => Self::invalid("invalid_decision", why),
             DecideError::NoSuchCase(case_id) => no_such(case_id),
             DecideError::Conflict(why) => Self::conflict("case_not_open", why),
             DecideError::Database(error) => error.into(),

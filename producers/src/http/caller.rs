@@ -59,10 +59,13 @@ impl Caller {
         let Some(own) = self.member_id() else {
             return Ok(());
         };
-        match owner.map(|owner| Uuid::try_parse(owner.id)) {
-            Some(Ok(id)) if id == own => Ok(()),
-            Some(Err(_)) => Ok(()),
-            _ => Err(not_yours()),
+        let Some(owner) = owner else {
+            return Err(not_yours());
+        };
+        match Uuid::try_parse(owner.id) {
+            Ok(id) if id != own => Err(not_yours().at_pointer(format!("/{}", owner.field))),
+            // One that is no id is left to the check of the field.
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }

@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::App;
 use super::caller::Caller;
-use super::extract::{Body, Id};
+use super::extract::{Asked, Body, Id};
 use super::franchises::check_franchise;
+use super::page::{Page, PageQuery, at_instant};
 use super::problem::{Problem, ProblemBody};
+use crate::request::Refusal;
 
 /// A rate of commission to come; who sets it, the token says.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -65,8 +67,8 @@ pub(crate) async fn modify(
     Body(body): Body<RateBody>,
 ) -> Result<(StatusCode, Json<Rate>), Problem> {
     if !(0..=10_000).contains(&body.bps) {
-        let detail = "bps: hundredths of a percent, 0 to 10,000";
-        return Err(Problem::invalid("invalid_rate", detail));
+        let detail = "hundredths of a percent, 0 to 10,000";
+        return Err(Refusal::of_field("out_of_range", "bps", detail).into());
     }
     check_franchise(&app.pool, franchise_id).await?;
     let mut transaction = app.pool.begin().await?;
@@ -85,8 +87,8 @@ pub(crate) async fn modify(
     }
     let in_force_from = from.unwrap_or(now);
     if in_force_from < now {
-        let detail = "in_force_from: has passed, and slips were made with another rate since";
-        return Err(Problem::invalid("rate_in_the_past", detail));
+        let detail = "has passed, and slips were made with another rate since: choose a later one";
+        return Err(Refusal::of_field("rate_in_the_past", "in_force_from", detail).into());
     }
     let rate = Rate {
         bps: body.bps,
@@ -104,21 +106,26 @@ pub(crate) async fn modify(
     get,
     path = "/franchises/{id}/commission-rates",
     tag = "franchises",
-    params(("id" = Uuid, Path, description = "The franchise")),
+    params(("id" = Uuid, Path, description = "The franchise"), PageQuery),
     responses(
-        (status = 200, description = "All rates", body = Vec<Rate>),
+        (status = 200, description = "A page of rates", body = Page<Rate>),
         (status = 404, description = "There is no such franchise", body = ProblemBody),
     )
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Id(franchise_id): Id,
-) -> Result<Json<Vec<Rate>>, Problem> {
-    let rates = all(&app.pool, franchise_id).await?;
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Rate>>, Problem> {
+    // A franchise has one rate of an instant: the id of the place is the franchise's.
+    let before = page.after_instant()?.map(|(instant, _)| instant);
+    let rates = before_instant(&app.pool, franchise_id, before, page.rows()?).await?;
     if rates.is_empty() {
         check_franchise(&app.pool, franchise_id).await?;
     }
-    Ok(Json(rates))
+    Ok(Json(page.page(rates, |rate| {
+        at_instant(rate.in_force_from, franchise_id)
+    })?))
 }
 
 /// An instant that no slip of a batch under way, and none before, is younger than.
@@ -164,12 +171,20 @@ async fn find(
     .transpose()
 }
 
-async fn all(pool: &PgPool, franchise_id: Uuid) -> Result<Vec<Rate>, sqlx::Error> {
+async fn before_instant(
+    pool: &PgPool,
+    franchise_id: Uuid,
+    before: Option<DateTime<Utc>>,
+    most: i64,
+) -> Result<Vec<Rate>, sqlx::Error> {
     sqlx::query(
         "SELECT bps, in_force_from, set_by, set_at FROM payment.commission_rate
-          WHERE franchise_id = $1 ORDER BY in_force_from DESC",
+          WHERE franchise_id = $1 AND ($2::timestamptz IS NULL OR in_force_from < $2)
+          ORDER BY in_force_from DESC LIMIT $3",
     )
     .bind(franchise_id)
+    .bind(before)
+    .bind(most)
     .fetch_all(pool)
     .await?
     .iter()

@@ -20,10 +20,13 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::App;
-use super::extract::{Body, Named};
+use super::extract::{Asked, Body, Named};
+use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
-use crate::request::{account, amount, date, text};
+use crate::request::{Refusal, account, amount, date, text};
 
+/// The bank's code stands in the path.
+const FIELDS: [&str; 2] = ["bank_code", "corporate_account"];
 const BANK_NAME_MAX: usize = 50;
 /// The most won that a bank may take for a command; more is a slip of the pen.
 const FEE_MAX: i64 = 1_000_000;
@@ -118,7 +121,10 @@ pub(crate) async fn put(
         let detail = format!("bank {bank_code} is not in the table of banks: nobody could call it");
         return Err(Problem::invalid("unknown_bank", detail));
     }
-    let opening = body.opening_capital.map(amount).transpose()?;
+    let opening = body
+        .opening_capital
+        .map(|won| amount(won).map_err(|refusal| refusal.at("opening_capital")))
+        .transpose()?;
     let contract = body.check(bank_code)?;
     let mut transaction = app.pool.begin().await?;
     let created = upsert(&mut transaction, &contract).await?;
@@ -142,15 +148,23 @@ pub(crate) async fn put(
     get,
     path = "/contracts",
     tag = "contracts",
-    responses((status = 200, description = "All contracts", body = Vec<Contract>))
+    params(PageQuery),
+    responses((status = 200, description = "A page of contracts, by the banks' codes", body = Page<Contract>))
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contract>>, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Contract>>, Problem> {
     let contracts = sqlx::query(
         "SELECT bank_code, bank_name, corporate_account, status, expires_on,
                 status = 'ACTIVE' AND expires_on >= $1, fee, (expires_on - $1)::bigint
-           FROM banking.contract ORDER BY bank_code",
+           FROM banking.contract
+          WHERE $2::text IS NULL OR bank_code > $2
+          ORDER BY bank_code LIMIT $3",
     )
     .bind(korean_day(Utc::now()))
+    .bind(page.place()?)
+    .bind(page.rows()?)
     .fetch_all(&app.pool)
     .await?
     .iter()
@@ -167,18 +181,18 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Contrac
         })
     })
     .collect::<Result<Vec<_>, sqlx::Error>>()?;
-    Ok(Json(contracts))
+    Ok(Json(
+        page.page(contracts, |contract| contract.bank_code.clone())?,
+    ))
 }
 
 impl ContractBody {
     fn check(self, bank_code: String) -> Result<Contract, Problem> {
         if !(0..=FEE_MAX).contains(&self.fee) {
-            return Err(Problem::invalid(
-                "invalid_field",
-                format!("fee: whole won from 0 to {FEE_MAX}"),
-            ));
+            let detail = format!("whole won from 0 to {FEE_MAX}");
+            return Err(Refusal::of_field("out_of_range", "fee", detail).into());
         }
-        let account = account("corporate_account", &bank_code, &self.corporate_account)?;
+        let account = account(FIELDS, &bank_code, &self.corporate_account)?;
         let expires_on = date("expires_on", self.expires_on)?;
         let today = korean_day(Utc::now());
         Ok(Contract {

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
+use axum::http::header::CONTENT_TYPE;
 use axum::response::Html;
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, HeaderBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use super::App;
 use super::access::{RULES, Rule, Whose, names};
 
 /// Self-contained: it works where there is no way out to the internet.
 const PAGE: &str = include_str!("docs.html");
+/// What the `type` of a problem points at.
+const PROBLEMS: &str = include_str!("../../../docs/problems.md");
 /// The name of the tokens' scheme in the description.
 const SCHEME: &str = "token";
+const PROBLEM: &str = "application/problem+json";
 
 /// The description of the interface, and its page.
 pub(crate) fn routes(api: OpenApi) -> Router<Arc<App>> {
@@ -26,10 +30,15 @@ pub(crate) fn routes(api: OpenApi) -> Router<Arc<App>> {
             get(move || async move { Json(OpenApi::clone(&api)) }),
         )
         .route("/docs", get(|| async { Html(PAGE) }))
+        .route(
+            "/docs/problems.md",
+            get(|| async { ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], PROBLEMS) }),
+        )
 }
 
-/// Adds to each operation who may do it, and what everybody else is answered.
-pub(crate) fn tell_rights(api: &mut OpenApi) {
+/// Adds what all operations have in common: who may do it, and what everybody else,
+/// and whoever asks in a wrong way or at a wrong time, is answered.
+pub(crate) fn complete(api: &mut OpenApi) {
     let scheme = Http::builder()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -44,7 +53,8 @@ pub(crate) fn tell_rights(api: &mut OpenApi) {
     for rule in RULES.iter().filter(|rule| !rule.roles.is_empty()) {
         let item = api.paths.paths.get_mut(rule.path);
         if let Some(operation) = item.and_then(|item| operation(item, rule.method)) {
-            tell(operation, rule);
+            tell_rights(operation, rule);
+            tell_problems(operation);
         }
     }
 }
@@ -60,10 +70,10 @@ fn operation<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Operati
     }
 }
 
-fn tell(operation: &mut Operation, rule: &Rule) {
+fn tell_rights(operation: &mut Operation, rule: &Rule) {
     let own = match rule.whose {
         Whose::Ours => "",
-        _ => " A member or franchise: its own only.",
+        Whose::Path | Whose::Body | Whose::Found => " A member or franchise: its own only.",
     };
     let who = format!("For: {}.{own}", names(rule.roles));
     operation.description = Some(match operation.description.take() {
@@ -72,19 +82,65 @@ fn tell(operation: &mut Operation, rule: &Rule) {
     });
     let none: [String; 0] = [];
     operation.security = Some(vec![SecurityRequirement::new(SCHEME, none)]);
-    let others = [
-        ("401", "`missing_token`, `invalid_token` or `expired_token`"),
+}
+
+fn tell_problems(operation: &mut Operation) {
+    let has_parameters = operation
+        .parameters
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
+    let has_body = operation.request_body.is_some();
+    let common = [
         (
-            "403",
-            "`wrong_role`, or `not_yours`: the role, or whose it is",
+            has_parameters || has_body,
+            "400",
+            "The request cannot be read",
+        ),
+        (
+            true,
+            "401",
+            "`missing_token`, `invalid_token` or `expired_token`",
+        ),
+        (true, "403", "`wrong_role` or `not_yours`"),
+        (has_body, "413", "`body_too_large`: more than 64 KiB"),
+        (
+            has_body,
+            "415",
+            "`unsupported_media_type`: not application/json",
+        ),
+        (has_body, "422", "The content; `pointer` names the field"),
+        (true, "500", "`internal_error`: a defect of ours"),
+        (
+            true,
+            "503",
+            "Not at the moment: try again after `Retry-After`",
         ),
     ];
-    for (status, description) in others {
-        operation
-            .responses
-            .responses
-            .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(problem(description)));
+    let responses = &mut operation.responses.responses;
+    for (occurs, status, description) in common {
+        if occurs && !responses.contains_key(status) {
+            responses.insert(status.to_owned(), RefOr::T(problem(description)));
+        }
+    }
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        // Errors are given as JSON by the operations, for short.
+        if status.starts_with(['4', '5'])
+            && let Some(content) = response.content.shift_remove("application/json")
+        {
+            response.content.insert(PROBLEM.to_owned(), content);
+        }
+        let header = match &**status {
+            "401" => Some(("WWW-Authenticate", "RFC 6750")),
+            "503" => Some(("Retry-After", "Seconds")),
+            _ => None,
+        };
+        if let Some((name, description)) = header {
+            let header = HeaderBuilder::new().description(Some(description)).build();
+            response.headers.insert(name.to_owned(), RefOr::T(header));
+        }
     }
 }
 
@@ -92,7 +148,7 @@ fn problem(description: &str) -> Response {
     ResponseBuilder::new()
         .description(description)
         .content(
-            "application/problem+json",
+            PROBLEM,
             Content::new(Some(Ref::from_schema_name("ProblemBody"))),
         )
         .build()

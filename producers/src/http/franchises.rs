@@ -29,7 +29,7 @@ pub(crate) async fn slips(
     Id(franchise_id): Id,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<Page<Slip>>, Problem> {
-    let ends = Ends::parse(page.cursor.as_deref()).ok_or_else(no_cursor)?;
+    let ends = Ends::parse(page.place()?.as_deref()).ok_or_else(no_cursor)?;
     let slips = slips::page_of_franchise(&app.pool, franchise_id, ends, page.rows()?).await?;
     if slips.items.is_empty() {
         check_franchise(&app.pool, franchise_id).await?;

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::App;
+use super::problem::Problem;
 use crate::producer::Stage;
 
 /// Whoever asks for the health wants it now.
@@ -58,11 +59,13 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
 }
 
 /// The counts, as Prometheus reads them.
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
-        app.metrics.render(),
-    )
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let text = app
+        .metrics
+        .render()
+        .map_err(|error| Problem::defect(&error))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }
 
 impl Health {

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::App;
 use super::caller::Caller;
-use super::extract::{Body, Id};
+use super::extract::{Asked, Body, Id};
 use super::franchises::check_franchise;
+use super::page::{Page, PageQuery, at_instant};
 use super::problem::{Problem, ProblemBody};
 use crate::request::text;
 
@@ -138,28 +139,39 @@ pub(crate) async fn release(
     get,
     path = "/franchises/{id}/holds",
     tag = "franchises",
-    params(("id" = Uuid, Path, description = "The franchise")),
+    params(("id" = Uuid, Path, description = "The franchise"), PageQuery),
     responses(
-        (status = 200, description = "All holds", body = Vec<Hold>),
+        (status = 200, description = "A page of holds", body = Page<Hold>),
         (status = 404, description = "There is no such franchise", body = ProblemBody),
     )
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Id(franchise_id): Id,
-) -> Result<Json<Vec<Hold>>, Problem> {
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Hold>>, Problem> {
+    let (after, id) = page.after_instant()?.unzip();
     let rows = sqlx::query(
         "SELECT hold_id, franchise_id, placed_at, placed_by, reason, released_at, released_by,
                 release_reason
-           FROM settlement.hold WHERE franchise_id = $1 ORDER BY placed_at DESC",
+           FROM settlement.hold
+          WHERE franchise_id = $1
+            AND ($2::timestamptz IS NULL OR (placed_at, hold_id) < ($2, $3::uuid))
+          ORDER BY placed_at DESC, hold_id DESC LIMIT $4",
     )
     .bind(franchise_id)
+    .bind(after)
+    .bind(id)
+    .bind(page.rows()?)
     .fetch_all(&app.pool)
     .await?;
     if rows.is_empty() {
         check_franchise(&app.pool, franchise_id).await?;
     }
-    Ok(Json(rows.iter().map(hold).collect::<Result<_, _>>()?))
+    let holds = rows.iter().map(hold).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(page.page(holds, |hold| {
+        at_instant(hold.placed_at, hold.hold_id)
+    })?))
 }
 
 async fn in_force(app: &App, franchise_id: Uuid) -> Result<Option<Hold>, sqlx::Error> {

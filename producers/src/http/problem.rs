@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use mypay_idempotency::is_transient;
 use serde::Serialize;
 
+use super::fields;
 use crate::accept::{AcceptError, PrepareError};
 use crate::request::{Fault, Refusal};
 
@@ -18,24 +19,34 @@ pub(crate) struct Problem {
     reason: &'static str,
     detail: String,
     denied: Option<&'static str>,
+    pointer: Option<String>,
 }
 
 /// The body of an error.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct ProblemBody {
-    /// Names the kind of error: `urn:mypay:problem:` and the reason.
+    /// Where the code is described: `/docs/problems.md#` and the code.
     #[serde(rename = "type")]
+    #[schema(format = "uri-reference", example = "/docs/problems.md#invalid_amount")]
     kind: String,
     /// The HTTP status in words.
     #[schema(value_type = String)]
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong, for people.
+    /// What is wrong, and what to do about it, for people.
+    #[schema(example = "amount: whole won from 1 to 100000000000")]
     detail: String,
-    /// What is wrong, for programs.
+    /// What is wrong, for programs: stable.
+    #[schema(value_type = String, example = "invalid_amount")]
+    code: &'static str,
+    /// The same as `code`, under its older name.
     #[schema(value_type = String, example = "invalid_amount")]
     reason: &'static str,
+    /// Which field of the body is at fault (RFC 6901), where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/amount")]
+    pointer: Option<String>,
 }
 
 /// The reason of a refusal, for whoever counts them.
@@ -54,7 +65,14 @@ impl Problem {
             reason,
             detail: detail.into(),
             denied: None,
+            pointer: None,
         }
+    }
+
+    /// Says which field of the body is at fault: a JSON pointer, `""` for all of it.
+    pub(crate) fn at_pointer(mut self, pointer: String) -> Self {
+        self.pointer = Some(pointer);
+        self
     }
 
     /// Nobody that is known asks.
@@ -112,11 +130,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = ProblemBody {
-            kind: format!("urn:mypay:problem:{}", self.reason),
+            kind: format!("/docs/problems.md#{}", self.reason),
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: self.detail,
+            code: self.reason,
             reason: self.reason,
+            pointer: self.pointer,
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
@@ -148,9 +168,13 @@ fn challenge(reason: &str) -> HeaderValue {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        match refusal.fault {
+        let problem = match refusal.fault {
             Fault::Id => Self::malformed(refusal.reason, refusal.detail),
             Fault::Content => Self::invalid(refusal.reason, refusal.detail),
+        };
+        match refusal.field {
+            Some(field) => problem.at_pointer(format!("/{field}")),
+            None => problem,
         }
     }
 }
@@ -195,11 +219,11 @@ impl From<JsonRejection> for Problem {
         let detail = rejection.body_text();
         match rejection {
             JsonRejection::JsonSyntaxError(_) => Self::malformed("malformed_json", detail),
-            JsonRejection::JsonDataError(_) => Self::invalid("invalid_body", detail),
+            JsonRejection::JsonDataError(error) => fields::problem_of(&error, detail),
             JsonRejection::MissingJsonContentType(_) => Self::new(
                 status,
                 "unsupported_media_type",
-                "send Content-Type: application/json",
+                "send the body as JSON, with Content-Type: application/json",
             ),
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::new(status, "body_too_large", "a request has at most 64 KiB")

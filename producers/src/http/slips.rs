@@ -13,6 +13,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::cursor;
 use super::extract::{Asked, Id};
 use super::members::unknown;
 use super::page::{Page, PageQuery};
@@ -121,9 +122,9 @@ pub(crate) async fn of_member(
 pub(crate) struct Ends(HashMap<i32, i64>);
 
 impl Ends {
-    /// Reads a cursor: `lane:offset`, separated by dots.
-    pub(crate) fn parse(cursor: Option<&str>) -> Option<Self> {
-        let lanes = cursor.into_iter().flat_map(|cursor| cursor.split('.'));
+    /// Reads a place: `lane:offset`, separated by dots.
+    pub(crate) fn parse(place: Option<&str>) -> Option<Self> {
+        let lanes = place.into_iter().flat_map(|place| place.split('.'));
         lanes
             .map(|lane| {
                 let (partition, offset) = lane.split_once(':')?;
@@ -133,7 +134,7 @@ impl Ends {
             .map(Self)
     }
 
-    fn cursor(&self) -> String {
+    fn place(&self) -> String {
         let mut lanes: Vec<_> = self.0.iter().collect();
         lanes.sort_unstable();
         let lanes: Vec<String> = lanes
@@ -179,7 +180,7 @@ pub(crate) async fn page_of_franchise(
     for slip in &items {
         ends.0.insert(slip.position.0, slip.position.1);
     }
-    let next = more.then(|| ends.cursor());
+    let next = more.then(|| cursor::seal(&ends.place()));
     Ok(Page { items, next })
 }
 
@@ -251,9 +252,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_as_it_was_given() {
+    fn a_place_comes_back_as_it_was_given() {
         let ends = Ends([(3, 17), (0, 4)].into());
-        assert_eq!(ends.cursor(), "0:4.3:17");
+        assert_eq!(ends.place(), "0:4.3:17");
         assert_eq!(Ends::parse(Some("0:4.3:17")), Some(ends));
         assert_eq!(Ends::parse(None), Some(Ends::default()));
         for bad in ["", "x", "1", "1:2:3", "1:", "1:2."] {

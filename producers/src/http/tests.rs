@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Request, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use mypay_auth::{Checker, Identity, Key, Minter, Role, Sources};
 use mypay_bank::{BankClient, ClientConfig};
 use serde_json::{Value, json};
@@ -15,10 +15,17 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::access::{RULES, Rule};
+use super::problem::Problem;
 use super::{App, router};
 use crate::edge::Edge;
+use crate::firmbanking::FirmbankingBody;
 use crate::metrics::Metrics;
+use crate::payment::PaymentBody;
 use crate::producer::{Settings, Stage};
+use crate::recharge::RechargeBody;
+use crate::remittance::RemittanceBody;
+use crate::request::Head;
+use crate::settlement::SettlementBody;
 
 /// Nothing listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -93,11 +100,11 @@ async fn problem(request: Request<Body>) -> (u16, String) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
     let body = body(response).await;
-    let reason = body["reason"].as_str().unwrap();
+    let code = body["code"].as_str().unwrap();
     assert_eq!(body["status"], status);
-    assert_eq!(body["type"], format!("urn:mypay:problem:{reason}"));
+    assert_eq!(body["type"], format!("/docs/problems.md#{code}"));
     assert!(body["title"].is_string() && body["detail"].is_string());
-    (status, reason.to_owned())
+    (status, code.to_owned())
 }
 
 async fn assert_problem(request: Request<Body>, status: u16, reason: &str) {
@@ -111,7 +118,7 @@ async fn an_unknown_route_and_a_wrong_method_are_problems() {
     let response = ask(delete).await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "POST");
-    assert_eq!(body(response).await["reason"], "method_not_allowed");
+    assert_eq!(body(response).await["code"], "method_not_allowed");
 }
 
 #[tokio::test]
@@ -131,20 +138,187 @@ async fn what_is_not_json_is_malformed() {
     assert_problem(post("/recharges", vec![0xff, 0xfe]), 400, "malformed_json").await;
 }
 
+/// Each fault of the form has its code, and a pointer to the field.
 #[tokio::test]
-async fn json_of_another_form_is_invalid() {
-    let member_id = OWN;
-    for bad in [
-        json!({}),
-        json!([member_id, 1]),
-        json!(null),
-        json!({ "member_id": member_id, "amount": "1" }),
-        json!({ "member_id": member_id, "amount": 1.5 }),
-        json!({ "member_id": member_id, "amount": 9_223_372_036_854_775_808_u64 }),
-        json!({ "member_id": member_id, "amount": 1, "currency": "KRW" }),
-    ] {
-        assert_problem(post("/recharges", bad.to_string()), 422, "invalid_body").await;
+async fn what_is_wrong_with_a_body_is_said_field_by_field() {
+    let recharge = |member_id: Value, amount: &str| {
+        format!(r#"{{"member_id":{member_id},"amount":{amount}}}"#)
+    };
+    let own = || json!(OWN);
+    let cases = [
+        ("{}".to_owned(), "missing_field", "/member_id"),
+        (
+            json!({ "member_id": OWN }).to_string(),
+            "missing_field",
+            "/amount",
+        ),
+        (json!([OWN, 1]).to_string(), "wrong_type", ""),
+        ("null".to_owned(), "wrong_type", ""),
+        (recharge(json!(7), "1"), "wrong_type", "/member_id"),
+        (recharge(json!(null), "1"), "wrong_type", "/member_id"),
+        (recharge(own(), "\"1\""), "wrong_type", "/amount"),
+        (recharge(own(), "1.5"), "wrong_type", "/amount"),
+        (recharge(own(), "1e30"), "wrong_type", "/amount"),
+        (
+            recharge(own(), "9223372036854775808"),
+            "number_out_of_range",
+            "/amount",
+        ),
+        (
+            recharge(own(), "1,\"currency\":\"KRW\""),
+            "unknown_field",
+            "/currency",
+        ),
+        (recharge(own(), "1,\"a/b~\":1"), "unknown_field", "/a~1b~0"),
+        (
+            recharge(own(), "1,\"amount\":2"),
+            "duplicate_field",
+            "/amount",
+        ),
+        (recharge(json!(Uuid::nil()), "1"), "not_yours", "/member_id"),
+    ];
+    for (sent, code, pointer) in cases {
+        let response = ask(post("/recharges", sent.clone())).await;
+        let status = if code == "not_yours" { 403 } else { 422 };
+        assert_eq!(response.status(), status, "{sent}");
+        let told = body(response).await;
+        let found = (&told["code"], &told["pointer"]);
+        assert_eq!(found, (&json!(code), &json!(pointer)), "{sent}: {told}");
+        assert!(
+            !told["detail"].as_str().unwrap().contains("line 1"),
+            "{told}"
+        );
     }
+    let sent = json!({ "sender_id": OWN, "receiver": {}, "amount": 1 }).to_string();
+    let told = body(ask(post("/remittances", sent)).await).await;
+    let found = (&told["code"], &told["pointer"]);
+    assert_eq!(found, (&json!("wrong_form"), &json!("/receiver")), "{told}");
+}
+
+/// The code and the pointer of a content that has the right form.
+async fn refused<B: crate::request::Body>(content: Value) -> (u16, String, String) {
+    let content: B = serde_json::from_value(content).unwrap();
+    let head = Head {
+        message_id: Uuid::now_v7().to_string(),
+        correlation_id: Uuid::now_v7().to_string(),
+        requested_at: 0,
+    };
+    let Err(refusal) = content.into_request(head) else {
+        panic!("it was taken");
+    };
+    let response = Problem::from(refusal).into_response();
+    let status = response.status().as_u16();
+    let told = body(response).await;
+    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    (status, text("code"), text("pointer"))
+}
+
+#[tokio::test]
+async fn each_field_has_its_bounds_and_a_code_for_whoever_passes_them() {
+    let is = |told: (u16, String, String), code: &str, pointer: &str| {
+        assert_eq!(told, (422, code.to_owned(), pointer.to_owned()));
+    };
+    for won in [i64::MIN, -1, 0, 100_000_000_001, i64::MAX] {
+        let sent = json!({ "member_id": OWN, "amount": won });
+        is(
+            refused::<RechargeBody>(sent).await,
+            "invalid_amount",
+            "/amount",
+        );
+    }
+    for id in [
+        "",
+        "nobody",
+        "{0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}",
+        "\u{0}",
+    ] {
+        let sent = json!({ "member_id": id, "amount": 1 });
+        is(
+            refused::<RechargeBody>(sent).await,
+            "invalid_uuid",
+            "/member_id",
+        );
+    }
+    let to = |receiver: Value| json!({ "sender_id": OWN, "receiver": receiver, "amount": 1 });
+    let bank = |code: &str, number: &str, holder: &str| {
+        to(json!({ "bank_code": code, "account_number": number, "holder_name": holder }))
+    };
+    let long = "홍".repeat(101);
+    let number = "110123456789";
+    for (sent, code, pointer) in [
+        (
+            to(json!({ "member_id": "x" })),
+            "invalid_uuid",
+            "/receiver/member_id",
+        ),
+        (
+            bank("4", number, "a"),
+            "invalid_bank_code",
+            "/receiver/bank_code",
+        ),
+        (
+            bank("004", "1-x", "a"),
+            "invalid_account_number",
+            "/receiver/account_number",
+        ),
+        (
+            bank("004", number, " "),
+            "field_empty",
+            "/receiver/holder_name",
+        ),
+        (
+            bank("004", number, &long),
+            "field_too_long",
+            "/receiver/holder_name",
+        ),
+    ] {
+        is(refused::<RemittanceBody>(sent).await, code, pointer);
+    }
+    let order = |order_ref: &str| json!({ "member_id": OWN, "franchise_id": OWN, "order_ref": order_ref, "amount": 1 });
+    for (order_ref, code) in [
+        ("", "field_empty"),
+        (&*"x".repeat(65), "field_too_long"),
+        ("a\nb", "field_has_control_characters"),
+    ] {
+        is(
+            refused::<PaymentBody>(order(order_ref)).await,
+            code,
+            "/order_ref",
+        );
+    }
+    let account = |code: &str| json!({ "bank_code": code, "account_number": number });
+    let command = |purpose: &str, from: &str, to: &str| json!({ "purpose": purpose, "from": account(from), "to": account(to), "amount": 1 });
+    for (sent, code, pointer) in [
+        (
+            command(&"x".repeat(41), "004", "004"),
+            "field_too_long",
+            "/purpose",
+        ),
+        (
+            command("fee", "x", "004"),
+            "invalid_bank_code",
+            "/from/bank_code",
+        ),
+        (
+            command("fee", "004", ""),
+            "invalid_bank_code",
+            "/to/bank_code",
+        ),
+    ] {
+        is(refused::<FirmbankingBody>(sent).await, code, pointer);
+    }
+    let cut = json!({ "cut_at": "2999-01-01T00:00:00Z" });
+    is(
+        refused::<SettlementBody>(cut).await,
+        "cut_in_the_future",
+        "/cut_at",
+    );
+    let one = json!({ "cut_at": "1969-01-01T00:00:00Z", "franchise_id": "x" });
+    is(
+        refused::<SettlementBody>(one).await,
+        "invalid_uuid",
+        "/franchise_id",
+    );
 }
 
 #[tokio::test]
@@ -189,7 +363,7 @@ async fn while_it_starts_the_edge_says_so_and_sends_clients_away() {
     let response = ask(post("/recharges", recharge.to_string())).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
-    assert_eq!(body(response).await["reason"], "starting");
+    assert_eq!(body(response).await["code"], "starting");
     let response = ask(get("/health")).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let health = body(response).await;
@@ -341,4 +515,34 @@ async fn every_operation_of_the_description_is_in_the_table_of_rights() {
         api["components"]["securitySchemes"]["token"]["scheme"],
         "bearer"
     );
+}
+
+/// What the answers of an operation have in common is described, whichever it is.
+#[tokio::test]
+async fn every_operation_describes_its_problems_as_problems() {
+    let api = body(ask(get("/openapi.json")).await).await;
+    for rule in RULES.iter().filter(|rule| !rule.roles.is_empty()) {
+        let operation = &api["paths"][rule.path][rule.method.to_lowercase()];
+        let responses = operation["responses"].as_object().unwrap();
+        let mut due = vec!["401", "403", "500", "503"];
+        if operation["requestBody"].is_object() {
+            due.extend(["400", "413", "415", "422"]);
+        }
+        for status in due {
+            assert!(responses.contains_key(status), "{rule:?} has no {status}");
+        }
+        for (status, response) in responses
+            .iter()
+            .filter(|(status, _)| status.starts_with(['4', '5']))
+        {
+            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(
+                schema, "#/components/schemas/ProblemBody",
+                "{rule:?} {status}"
+            );
+        }
+    }
+    let page = ask(get("/docs/problems.md")).await;
+    let bytes = to_bytes(page.into_body(), 1 << 20).await.unwrap();
+    assert!(str::from_utf8(&bytes).unwrap().contains("### not_yours"));
 }

@@ -140,7 +140,9 @@ async fn over_http(world: &World, case: Uuid) -> anyhow::Result<()> {
     let client = Client::new(world);
     let listed = client.get("/bank-cases").await?;
     ensure!(
-        listed.as_array().is_some_and(|cases| cases.len() >= 2),
+        listed["items"]
+            .as_array()
+            .is_some_and(|cases| cases.len() >= 2),
         "{listed}"
     );
     let key = Uuid::now_v7().to_string();

@@ -274,8 +274,8 @@ async fn a_bank_account_that_is_replaced_stays_in_the_history() -> anyhow::Resul
     for (number, holder, reason) in [
         (&*first, "홍길동", "holder_mismatch"),
         ("99999999999", "김하나", "no_such_account"),
-        ("12ab5678", "김하나", "invalid_field"),
-        ("1-2 3", "김하나", "invalid_field"),
+        ("12ab5678", "김하나", "invalid_account_number"),
+        ("1-2 3", "김하나", "invalid_account_number"),
     ] {
         let mut body = account(number);
         body["holder_name"] = Value::from(holder);

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 /// The bank's own answer, or another decision, was there first.
 const CONFLICT: u8 = 1;
+/// The most cases that are listed.
+const LISTED: i64 = 1_000;
 /// How long the workers may take to apply a decision before that is told.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,7 @@ pub(crate) struct Decide {
 
 /// `mypay bank cases`.
 pub(crate) async fn list(json: bool) -> anyhow::Result<ExitCode> {
-    let cases = mypay_cases::list(&pool()?).await?;
+    let cases = mypay_cases::list(&pool()?, None, LISTED).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&cases)?);
         return Ok(ExitCode::SUCCESS);

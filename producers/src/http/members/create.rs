@@ -15,7 +15,7 @@ use super::super::App;
 use super::super::extract::{Body, Headers};
 use super::super::problem::{Problem, ProblemBody};
 use super::{Member, one};
-use crate::request::{email, text};
+use crate::request::{Refusal, email, text};
 
 pub(super) const NAME_MAX: usize = 100;
 pub(super) const AREA_MAX: usize = 100;
@@ -120,16 +120,14 @@ impl MemberBody {
             .transpose()?;
         match self.commission_bps {
             Some(_) if self.kind == Kind::Customer => {
-                return Err(Problem::invalid(
-                    "invalid_field",
-                    "commission_bps: only a franchise has one",
-                ));
+                let detail = "only a franchise has one: leave it out";
+                return Err(
+                    Refusal::of_field("not_of_a_customer", "commission_bps", detail).into(),
+                );
             }
             Some(bps) if !(0..=10_000).contains(&bps) => {
-                return Err(Problem::invalid(
-                    "invalid_field",
-                    "commission_bps: 0 to 10000",
-                ));
+                let detail = "hundredths of a percent, 0 to 10000";
+                return Err(Refusal::of_field("out_of_range", "commission_bps", detail).into());
             }
             _ => {}
         }
