@@ -1,6 +1,7 @@
 //! The comparisons: one file each, and each a function of what was loaded.
 
 mod cash;
+mod closings;
 mod commands;
 mod dead_letters;
 mod entry;
@@ -42,6 +43,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         remittances::check,
         payments::check,
         settlements::check,
+        closings::check,
         journal::check,
         origins::check,
         commands::agree_with_queue_log,

@@ -220,12 +220,16 @@ fn cancel(
     at: DateTime<Utc>,
 ) -> Outcome {
     let payment_id = Uuid::try_parse(payment_id).unwrap_or_default();
+    let franchise = Uuid::try_parse(&arrived.message.franchise_id).ok();
+    let franchise = franchise.and_then(|id| state.franchises.get(&id));
+    let franchise_open = franchise.is_some_and(|franchise| franchise.open);
     let paid = state.paid.get_mut(&payment_id);
     let decided = cancel::decide(
         &mut state.book,
         arrived.id,
         &arrived.message,
         paid,
+        franchise_open,
         arrived.partition,
     );
     match decided {

@@ -1,8 +1,6 @@
 //! Firmbanking: real money from one bank account to another.
 
-use mypay_schemas::firmbanking::{
-    BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
-};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, RESERVED};
 
 use crate::Reason;
 use crate::book::valid_amount;
@@ -109,7 +107,7 @@ pub fn decide<'a>(
 
 /// Whether a purpose is kept for our own flows.
 pub fn is_reserved(purpose: &str) -> bool {
-    [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT].contains(&purpose)
+    RESERVED.contains(&purpose)
 }
 
 /// An account with its number reduced to digits.

@@ -10,7 +10,7 @@
 //! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
 //! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
 //! | [`edge`] | a client of the HTTP edge, with the token of whoever would ask |
-//! | [`members`] | members with money, franchises |
+//! | [`members`], [`leavers`] | members with money, franchises; members who leave |
 //! | [`requests`] | requests, and their way to the topics |
 //! | [`topic`] | everything in a topic that a `read_committed` reader sees |
 //! | [`results`], [`dead_letters`] | what was read, decoded |
@@ -25,6 +25,7 @@ pub mod banks;
 pub mod dead_letters;
 pub mod edge;
 pub mod exactly_once;
+pub mod leavers;
 pub mod members;
 pub mod money;
 pub mod programs;

@@ -179,6 +179,7 @@ impl Sender {
             Flow::Payment => "/payments",
             Flow::Settlement => "/settlements",
             Flow::Firmbanking => "/firmbankings",
+            Flow::Closing => bail!("nobody leaves on this day"),
         };
         let key = planned.id.to_string();
         let (status, answer) = self.edge.post(path, Some(&key), &planned.body).await?;
@@ -195,6 +196,7 @@ impl Sender {
             Flow::Payment => self.encode::<PaymentBody>(planned)?,
             Flow::Settlement => self.encode::<SettlementBody>(planned)?,
             Flow::Firmbanking => bail!("the day's commands to banks come from the other flows"),
+            Flow::Closing => bail!("nobody leaves on this day"),
         };
         self.produce(planned.flow, &key, &payload).await
     }
