@@ -1,6 +1,7 @@
 //! The comparisons: one file each, and each a function of what was loaded.
 
 mod cash;
+mod closings;
 mod commands;
 mod dead_letters;
 mod entry;
@@ -44,6 +45,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         payments::check,
         top_ups::check,
         settlements::check,
+        closings::check,
         journal::check,
         origins::check,
         commands::agree_with_queue_log,

@@ -79,7 +79,7 @@ impl FlowData {
 #[derive(Default)]
 pub(crate) struct Data {
     /// Each consumer's, by the flow's number.
-    pub flows: [FlowData; 5],
+    pub flows: [FlowData; Flow::ALL.len()],
     /// Reason codes, and other texts that repeat.
     pub reasons: Arc<Interned>,
     /// The instant of the snapshot, milliseconds.

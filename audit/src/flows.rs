@@ -132,6 +132,27 @@ pub(crate) struct Payout {
     pub stage: Stage,
 }
 
+/// A closing that was taken up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    /// The request.
+    pub id: u128,
+    /// What it pays out; nil where nothing was left.
+    pub payout: u128,
+    /// The member.
+    pub member: u128,
+    /// Whole won.
+    pub amount: i64,
+    /// Whether it is what came back to a member who was closed before.
+    pub unclaimed: bool,
+    /// Our bank; 0 where nothing was left.
+    pub bank: Code,
+    /// The command to the bank; nil where nothing was left.
+    pub command: u128,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
 /// How far a command to a bank has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -152,7 +173,7 @@ pub(crate) struct Command {
     pub id: u128,
     /// What asked for it; nil where a client did.
     pub origin: u128,
-    /// `recharge`, `remittance`, `settlement`, or a client's own word.
+    /// `recharge`, `remittance`, `settlement`, `closing`, or a client's own word.
     pub purpose: Code,
     /// The bank that executes.
     pub from_bank: Code,
@@ -192,7 +213,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Command => id, Reversal => id);
+has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Closing => id, Command => id, Reversal => id);
 
 /// The tables.
 #[derive(Default)]
@@ -209,11 +230,13 @@ pub(crate) struct Tables {
     pub cancels: Vec<Cancel>,
     /// Settlement's payouts.
     pub payouts: Vec<Payout>,
+    /// Closings of memberships.
+    pub closings: Vec<Closing>,
     /// Commands to banks.
     pub commands: Vec<Command>,
     /// Those that banks have undone.
     pub reversals: Vec<Reversal>,
-    /// Remittances and payouts whose money is back, by their own word.
+    /// Remittances, payouts and payouts of closings whose money is back, by their own word.
     pub came_back: HashSet<u128>,
     /// Contracts.
     pub contracts: Vec<Contract>,
@@ -227,5 +250,11 @@ impl Tables {
         }
         let recharge = id_of_top_up(flow, Uuid::from_u128(request));
         find(&self.top_ups, recharge.as_u128()).first()
+    }
+
+    /// The closing that a payout belongs to.
+    pub(crate) fn closing_of(&self, payout: u128) -> Option<&Closing> {
+        // They are few: a member leaves once.
+        self.closings.iter().find(|it| it.payout == payout)
     }
 }

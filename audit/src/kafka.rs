@@ -121,10 +121,10 @@ pub(crate) fn partitions(
 /// The topics that a flow's consumer reads.
 pub(crate) fn read_by(flow: Flow) -> Vec<&'static str> {
     let mut topics = vec![flow.request_topic()];
-    if matches!(flow, Flow::Recharge | Flow::Remittance | Flow::Settlement) {
+    if !matches!(flow, Flow::Payment | Flow::Firmbanking) {
         topics.push(Flow::Firmbanking.result_topic());
     }
-    if matches!(flow, Flow::Remittance | Flow::Settlement) {
+    if matches!(flow, Flow::Remittance | Flow::Settlement | Flow::Closing) {
         topics.push(FIRMBANKING_REVERSAL);
     }
     if matches!(flow, Flow::Remittance | Flow::Payment) {

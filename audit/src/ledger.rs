@@ -66,6 +66,9 @@ pub(crate) struct System {
 pub(crate) enum Side {
     /// A member's money.
     Member(u128),
+    /// Where money goes that comes back to a member: its money, or, where it is
+    /// closed, what is kept for it.
+    Back(u128),
     /// Any slot of an account of ours.
     Ours(AccountKind, u128),
 }
@@ -90,7 +93,10 @@ impl Ledger {
     /// Whether an account is the one that is expected.
     pub(crate) fn is(&self, account: u128, side: Side) -> bool {
         match (side, self.system.get(&account)) {
-            (Side::Member(member), None) => member == account,
+            (Side::Member(member) | Side::Back(member), None) => member == account,
+            (Side::Back(member), Some(system)) => {
+                system.kind == AccountKind::Unclaimed.number() && system.owner == member
+            }
             (Side::Ours(kind, owner), Some(system)) => {
                 system.kind == kind.number() && system.owner == owner
             }

@@ -1,6 +1,7 @@
 //! What waits in the outbox, as it was at the snapshot.
 
 use futures::TryStreamExt;
+use mypay_schemas::closing::ClosingRequest;
 use mypay_schemas::decoder::{DecodeError, Decoder};
 use mypay_schemas::firmbanking::{FirmbankingRequest, FirmbankingResult};
 use mypay_schemas::payment::PaymentRequest;
@@ -59,6 +60,7 @@ async fn request_id(
         Flow::Payment => id_of::<PaymentRequest>(decoder, payload).await,
         Flow::Settlement => id_of::<SettlementRequest>(decoder, payload).await,
         Flow::Firmbanking => id_of::<FirmbankingRequest>(decoder, payload).await,
+        Flow::Closing => id_of::<ClosingRequest>(decoder, payload).await,
     }
 }
 

@@ -20,7 +20,7 @@ const WEEK: i64 = 7 * 24 * 3_600_000;
 /// What was loaded: rows and lanes by the flow's number.
 #[derive(Default)]
 pub(crate) struct Loaded {
-    rows: [Vec<Row>; 5],
+    rows: [Vec<Row>; Flow::ALL.len()],
     lanes: Vec<(Flow, (Source, i32), Lane)>,
     outbox: Outbox,
     now: i64,

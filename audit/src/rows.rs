@@ -41,7 +41,7 @@ impl Source {
         } else if topic == Flow::Firmbanking.result_topic() && flow != Flow::Firmbanking {
             Source::Bank
         } else if topic == FIRMBANKING_REVERSAL
-            && matches!(flow, Flow::Remittance | Flow::Settlement)
+            && matches!(flow, Flow::Remittance | Flow::Settlement | Flow::Closing)
         {
             Source::Reversal
         } else if topic == Flow::Recharge.result_topic()

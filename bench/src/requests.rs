@@ -124,7 +124,7 @@ impl Maker<'_> {
                 };
                 (None, amount, self.encoders.encode(topic, &request)?)
             }
-            Flow::Firmbanking | Flow::Settlement => {
+            Flow::Firmbanking | Flow::Settlement | Flow::Closing => {
                 anyhow::bail!("{} is not measured here", self.flow)
             }
         };

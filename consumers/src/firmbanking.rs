@@ -17,8 +17,8 @@ use mypay_ledger::WriteError;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{
-    BankAccount, FirmbankingRequest, FirmbankingResult, PURPOSE_RECHARGE, PURPOSE_REMITTANCE,
-    PURPOSE_SETTLEMENT,
+    BankAccount, FirmbankingRequest, FirmbankingResult, PURPOSE_CLOSING, PURPOSE_RECHARGE,
+    PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
 };
 use mypay_schemas::{Flow, Request};
 use sqlx::{PgConnection, Row};
@@ -210,7 +210,12 @@ async fn origins(
          SELECT s.firmbanking_id, s.payout_id, 3, s.net, s.to_bank, s.to_account,
                 s.from_bank, s.holder_name
            FROM unnest($1::uuid[]) AS c(id)
-           JOIN settlement.payout s ON s.firmbanking_id = c.id",
+           JOIN settlement.payout s ON s.firmbanking_id = c.id
+          UNION ALL
+         SELECT m.firmbanking_id, m.payout_id, 4, m.amount, m.to_bank, m.to_account,
+                m.from_bank, m.holder_name
+           FROM unnest($1::uuid[]) AS c(id)
+           JOIN membership.closing m ON m.firmbanking_id = c.id",
     )
     .bind(commands)
     .fetch_all(connection)
@@ -221,7 +226,8 @@ async fn origins(
                 purpose: match row.try_get::<i32, _>(2)? {
                     1 => PURPOSE_RECHARGE,
                     2 => PURPOSE_REMITTANCE,
-                    _ => PURPOSE_SETTLEMENT,
+                    3 => PURPOSE_SETTLEMENT,
+                    _ => PURPOSE_CLOSING,
                 },
                 amount: row.try_get(3)?,
                 account: BankAccount {

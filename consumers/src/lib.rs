@@ -6,6 +6,7 @@
 
 pub mod bank_result;
 pub mod bank_reversal;
+pub mod closing;
 pub mod contracts;
 pub mod firmbanking;
 pub mod payment;

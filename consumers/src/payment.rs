@@ -346,12 +346,16 @@ fn cancel(
     at: DateTime<Utc>,
 ) -> Outcome {
     let payment_id = Uuid::try_parse(payment_id).unwrap_or_default();
+    let franchise_open = state
+        .franchise(request)
+        .is_some_and(|franchise| franchise.open);
     let paid = state.paid.get_mut(&payment_id);
     let decided = cancel::decide(
         &mut state.book,
         arrived.id,
         request,
         paid,
+        franchise_open,
         arrived.partition,
     );
     match decided {

@@ -28,11 +28,13 @@ pub enum AccountKind {
     Capital = 8,
     /// Liability: cash that moved by direct command of staff, with no flow behind it.
     Suspense = 9,
+    /// Liability: what came back to a member who is closed.
+    Unclaimed = 10,
 }
 
 impl AccountKind {
     /// All kinds.
-    pub const ALL: [AccountKind; 9] = [
+    pub const ALL: [AccountKind; 10] = [
         AccountKind::MemberMoney,
         AccountKind::CorporateCash,
         AccountKind::FranchisePayable,
@@ -42,6 +44,7 @@ impl AccountKind {
         AccountKind::FirmbankingFee,
         AccountKind::Capital,
         AccountKind::Suspense,
+        AccountKind::Unclaimed,
     ];
 
     /// The kind's number in the database.
@@ -61,6 +64,7 @@ impl AccountKind {
             AccountKind::FirmbankingFee => "firmbanking fee",
             AccountKind::Capital => "capital",
             AccountKind::Suspense => "suspense",
+            AccountKind::Unclaimed => "unclaimed",
         }
     }
 }
@@ -77,7 +81,7 @@ pub const SLOTS: i32 = 8;
 pub struct SystemAccount {
     /// What it stands for.
     pub kind: AccountKind,
-    /// The franchise, or the bank (see [`bank_owner`]), or nil.
+    /// The franchise, the member, or the bank (see [`bank_owner`]), or nil.
     pub owner: Uuid,
     /// Which of its rows.
     pub slot: i16,
@@ -96,6 +100,11 @@ impl SystemAccount {
     /// Our corporate account at a bank.
     pub fn corporate_cash(bank_code: &str, partition: i32) -> Self {
         Self::new(AccountKind::CorporateCash, bank_owner(bank_code), partition)
+    }
+
+    /// What came back to a closed member and is kept for it.
+    pub fn unclaimed(member_id: Uuid) -> Self {
+        Self::new(AccountKind::Unclaimed, member_id, 0)
     }
 
     /// The account's id: a hash of what it is, so that nobody has to look it up.

@@ -54,6 +54,8 @@ pub enum EntryKind {
     Opening = 10,
     /// A payment cancelled, in whole or in part.
     PaymentCancel = 11,
+    /// What a member had left at the closing, on its way to the bank account.
+    Closing = 12,
     /// A bank had done it, and has undone it.
     Reversal = 20,
 }
@@ -75,6 +77,23 @@ pub struct Posting {
     pub amount: i64,
 }
 
+/// What a change of a member's money asks of the membership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(i16)]
+pub enum Standing {
+    /// It must be open: what was decided relies on it.
+    #[default]
+    MustBeOpen = 0,
+    /// Whether it is open does not matter: a bank has already moved the money.
+    Either = 1,
+    /// It must be closed: money that came back was kept apart for it.
+    MustBeClosed = 2,
+    /// It is closed by this change, and must be left with nothing.
+    Closes = 3,
+    /// It is open again by this change.
+    Reopens = 4,
+}
+
 /// What a batch does to one member's money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberChange {
@@ -92,9 +111,8 @@ pub struct MemberChange {
     pub peak: i64,
     /// Added to the day's remittances.
     pub sent: i64,
-    /// Whether the change holds for a closed member too: money that comes
-    /// back, or that a bank has already moved.
-    pub even_if_closed: bool,
+    /// What it asks of the membership.
+    pub standing: Standing,
 }
 
 #[derive(Debug, Clone)]
@@ -128,7 +146,7 @@ impl Book {
                     dip: 0,
                     peak: 0,
                     sent: 0,
-                    even_if_closed: false,
+                    standing: Standing::MustBeOpen,
                 };
                 let working = Working {
                     loaded,
@@ -202,7 +220,28 @@ impl Book {
     /// Notes that what comes back to this member holds even if it was closed
     /// meanwhile; what the same batch does because it was asked for does not.
     pub fn even_if_closed(&mut self, member_id: Uuid) {
-        self.working(member_id).change.even_if_closed = true;
+        self.working(member_id).change.standing = Standing::Either;
+    }
+
+    /// Where money goes that comes back to a member: to my money, or, where the
+    /// member is closed, to what is kept for it. A closed member has no money.
+    pub fn money_back(&mut self, member_id: Uuid) -> Account {
+        let working = self.working(member_id);
+        if working.loaded.open {
+            return Account::Member(member_id);
+        }
+        working.change.standing = Standing::MustBeClosed;
+        Account::System(SystemAccount::unclaimed(member_id))
+    }
+
+    /// Closes a member, whose money has been posted elsewhere.
+    pub fn close(&mut self, member_id: Uuid) {
+        self.working(member_id).change.standing = Standing::Closes;
+    }
+
+    /// Opens a member again.
+    pub fn reopen(&mut self, member_id: Uuid) {
+        self.working(member_id).change.standing = Standing::Reopens;
     }
 
     /// Whether a member's account was loaded, open or not.
@@ -222,7 +261,10 @@ impl Book {
             .values()
             .filter(|working| working.is_changed())
             .map(|working| MemberChange {
-                even_if_closed: working.change.even_if_closed && !working.asked,
+                standing: match working.change.standing {
+                    Standing::Either if working.asked => Standing::MustBeOpen,
+                    standing => standing,
+                },
                 ..working.change
             })
             .collect();
@@ -302,7 +344,9 @@ impl Working {
             change.peak,
             change.sent,
         ) == (0, 0, 0, 0, 0);
-        self.asked || !nothing
+        // Checked or changed, though no money moves.
+        let stands = !matches!(change.standing, Standing::MustBeOpen | Standing::Either);
+        self.asked || stands || !nothing
     }
 
     fn mind_cap(&mut self) {

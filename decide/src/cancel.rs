@@ -4,7 +4,7 @@
 use mypay_schemas::payment::PaymentRequest;
 use uuid::Uuid;
 
-use crate::account::{Account, AccountKind, SystemAccount};
+use crate::account::{AccountKind, SystemAccount};
 use crate::book::{Book, EntryKind, valid_amount};
 use crate::payment::Slip;
 use crate::{Decision, Reason, commission};
@@ -59,17 +59,19 @@ pub struct Cancel {
 
 /// Decides on a cancel, posts it and adds it to the payment's chain.
 ///
-/// The money is the member's own coming back: it lands though the member is
-/// closed or the balance passes its cap. The franchise's payable may go below
-/// zero, where the payment is settled: the next run carries it.
+/// The money is the member's own coming back: it lands though the balance passes
+/// its cap, and is kept apart for a member who is closed. The franchise's payable
+/// may go below zero, where the payment is settled: the next run carries it. So a
+/// franchise that is closed, which no run looks at any more, cancels nothing.
 pub fn decide(
     book: &mut Book,
     entry_id: Uuid,
     request: &PaymentRequest,
     paid: Option<&mut Paid>,
+    franchise_open: bool,
     partition: i32,
 ) -> Decision<Cancel> {
-    let paid = match check(request, paid) {
+    let paid = match check(request, paid, franchise_open) {
         Ok(paid) => paid,
         Err(reason) => return Decision::Rejected(reason),
     };
@@ -87,12 +89,12 @@ pub fn decide(
         paid.slip.franchise_id,
         partition,
     );
-    book.even_if_closed(paid.slip.member_id);
+    let member = book.money_back(paid.slip.member_id);
     book.post(
         (entry_id, 0),
         EntryKind::PaymentCancel,
         payable,
-        Account::Member(paid.slip.member_id),
+        member,
         amount,
     );
     Decision::Completed(Cancel {
@@ -104,7 +106,11 @@ pub fn decide(
     })
 }
 
-fn check<'a>(request: &PaymentRequest, paid: Option<&'a mut Paid>) -> Result<&'a mut Paid, Reason> {
+fn check<'a>(
+    request: &PaymentRequest,
+    paid: Option<&'a mut Paid>,
+    franchise_open: bool,
+) -> Result<&'a mut Paid, Reason> {
     let reason = request.cancel_reason.as_deref().unwrap_or_default();
     if reason.is_empty()
         || reason.chars().count() > CANCEL_REASON_MAX
@@ -120,6 +126,9 @@ fn check<'a>(request: &PaymentRequest, paid: Option<&'a mut Paid>) -> Result<&'a
         || Uuid::try_parse(&request.franchise_id) != Ok(slip.franchise_id)
     {
         return Err(Reason::ForeignPayment);
+    }
+    if !franchise_open {
+        return Err(Reason::FranchiseClosed);
     }
     Ok(paid)
 }
@@ -205,7 +214,7 @@ mod tests {
             let (mut refunded, mut given_back, mut links) = (0, 0, 0);
             for (number, amount) in asked.into_iter().enumerate() {
                 let id = Uuid::from_u128(100 + number as u128);
-                match decide(&mut book, id, &request(amount), Some(&mut chain), 0) {
+                match decide(&mut book, id, &request(amount), Some(&mut chain), true, 0) {
                     Decision::Completed(link) => {
                         links += 1;
                         refunded += link.amount;
@@ -231,7 +240,12 @@ mod tests {
             let moved: i64 = book.postings().iter().map(|posting| posting.amount).sum();
             prop_assert_eq!(moved, refunded);
             let changes = book.member_changes();
-            prop_assert!(changes.iter().all(|it| it.dip == 0 && it.peak == 0 && it.even_if_closed));
+            prop_assert!(changes.iter().all(|it| it.dip == 0 && it.peak == 0));
+            // A closed member gets nothing onto my money; it is kept apart.
+            let kept = SystemAccount::unclaimed(MEMBER);
+            let unclaimed = book.system_changes().iter().find(|it| it.1 == kept).map_or(0, |it| it.2);
+            let money: i64 = changes.iter().map(|it| it.balance).sum();
+            prop_assert_eq!((money, unclaimed), if open { (refunded, 0) } else { (0, refunded) });
         }
     }
 
@@ -240,14 +254,23 @@ mod tests {
         let mut chain = paid(1_000, 250);
         let mut other = request(None);
         other.franchise_id = Uuid::from_u128(3).to_string();
-        let decided = decide(&mut book(true), MEMBER, &other, Some(&mut chain), 0);
+        let decided = decide(&mut book(true), MEMBER, &other, Some(&mut chain), true, 0);
         assert_eq!(decided, Decision::Rejected(Reason::ForeignPayment));
-        let decided = decide(&mut book(true), MEMBER, &request(None), None, 0);
+        let decided = decide(&mut book(true), MEMBER, &request(None), None, true, 0);
         assert_eq!(decided, Decision::Rejected(Reason::UnknownPayment));
         let mut silent = request(None);
         silent.cancel_reason = None;
-        let decided = decide(&mut book(true), MEMBER, &silent, Some(&mut chain), 0);
+        let decided = decide(&mut book(true), MEMBER, &silent, Some(&mut chain), true, 0);
         assert_eq!(decided, Decision::Rejected(Reason::InvalidField));
+        let closed = decide(
+            &mut book(true),
+            MEMBER,
+            &request(None),
+            Some(&mut chain),
+            false,
+            0,
+        );
+        assert_eq!(closed, Decision::Rejected(Reason::FranchiseClosed));
         assert_eq!(chain, paid(1_000, 250));
     }
 }

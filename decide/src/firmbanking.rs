@@ -1,8 +1,6 @@
 //! Firmbanking: real money from one bank account to another.
 
-use mypay_schemas::firmbanking::{
-    BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
-};
+use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, RESERVED};
 use mypay_schemas::identity::derive;
 use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
@@ -184,7 +182,7 @@ impl Answered<'_> {
 
 /// Whether a purpose is kept for our own flows.
 pub fn is_reserved(purpose: &str) -> bool {
-    [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT].contains(&purpose)
+    RESERVED.contains(&purpose)
 }
 
 /// An account with its number reduced to digits.

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod book;
 pub mod cancel;
+pub mod closing;
 pub mod commission;
 pub mod firmbanking;
 pub mod limits;

@@ -49,6 +49,22 @@ pub enum Reason {
     CancelExceedsPayment,
     /// The cut lies in the future.
     CutInTheFuture,
+    /// The member is closed, and nothing is kept for it.
+    MemberClosed,
+    /// A closing of the member waits for its bank.
+    ClosingUnderWay,
+    /// A recharge of the member waits for its bank, or a top-up is under way.
+    RechargePending,
+    /// A payout of the member's or to the franchise waits for its bank.
+    PayoutPending,
+    /// The member has money, and the closing was not to pay it out.
+    BalanceNotEmpty,
+    /// The franchise is owed something, owes something, or has slips that no run has settled.
+    FranchiseNotSettled,
+    /// The franchise's payouts are on hold.
+    FranchiseOnHold,
+    /// The franchise of the payment is closed.
+    FranchiseClosed,
     /// The bank refused the command.
     RefusedByBank,
     /// The account does not belong to the holder named.
@@ -84,6 +100,14 @@ impl Reason {
             Reason::AlreadyCancelled => "already_cancelled",
             Reason::CancelExceedsPayment => "cancel_exceeds_payment",
             Reason::CutInTheFuture => "cut_in_the_future",
+            Reason::MemberClosed => "member_closed",
+            Reason::ClosingUnderWay => "closing_under_way",
+            Reason::RechargePending => "recharge_pending",
+            Reason::PayoutPending => "payout_pending",
+            Reason::BalanceNotEmpty => "balance_not_empty",
+            Reason::FranchiseNotSettled => "franchise_not_settled",
+            Reason::FranchiseOnHold => "franchise_on_hold",
+            Reason::FranchiseClosed => "franchise_closed",
             Reason::RefusedByBank => "refused_by_bank",
             Reason::HolderMismatch => "holder_mismatch",
             Reason::TopUpRefused => "top_up_refused",

@@ -243,8 +243,7 @@ pub fn refused(
     (amount, fee): (i64, i64),
     partition: i32,
 ) {
-    book.even_if_closed(sender_id);
-    let sender = Account::Member(sender_id);
+    let sender = book.money_back(sender_id);
     book.post(
         (entry_id, 0),
         EntryKind::TransitRefused,
@@ -265,8 +264,8 @@ pub fn refused(
 }
 
 /// The bank has undone a payout that it had done: the amount is the sender's
-/// again, straight from our account, whatever the cap says and even where the
-/// sender was closed meanwhile.
+/// again, straight from our account, whatever the cap says. Where the sender was
+/// closed meanwhile, it is kept apart.
 ///
 /// The fee stays: what it paid for was done, and the bank keeps its own.
 pub fn reversed(
@@ -277,13 +276,7 @@ pub fn reversed(
     bank_code: &str,
     partition: i32,
 ) {
-    book.even_if_closed(sender_id);
+    let sender = book.money_back(sender_id);
     let cash = SystemAccount::corporate_cash(bank_code, partition);
-    book.post(
-        (entry_id, 0),
-        EntryKind::Reversal,
-        cash,
-        Account::Member(sender_id),
-        amount,
-    );
+    book.post((entry_id, 0), EntryKind::Reversal, cash, sender, amount);
 }

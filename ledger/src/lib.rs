@@ -101,11 +101,14 @@ async fn write_members(
                -- A batch of an older day, from a lane that lags or a clock that
                -- was set, must not wipe what a newer day has counted.
                sent = CASE WHEN c.sent = 0 OR a.sent_on >= $7 THEN a.sent ELSE 0 END + c.sent,
-               sent_on = CASE WHEN c.sent = 0 THEN a.sent_on ELSE greatest(a.sent_on, $7) END
-          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $10::boolean[])
-               AS c(id, balance, pending, dip, peak, sent, even_if_closed)
+               sent_on = CASE WHEN c.sent = 0 THEN a.sent_on ELSE greatest(a.sent_on, $7) END,
+               -- Standing 3 closes, 4 opens again (decide/src/book.rs).
+               open = CASE c.standing WHEN 3 THEN false WHEN 4 THEN true ELSE a.open END
+          FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $10::smallint[])
+               AS c(id, balance, pending, dip, peak, sent, standing)
          WHERE a.account_id = c.id
-           AND (a.open OR c.even_if_closed)
+           AND (c.standing = 1 OR a.open = (c.standing IN (0, 3)))
+           AND (c.standing <> 3 OR (a.balance + c.balance = 0 AND a.pending + c.pending = 0))
            AND a.balance + c.dip >= 0
            AND (c.peak = 0 OR a.balance + a.pending + c.peak <= $8)
            AND (c.sent = 0 OR CASE WHEN a.sent_on >= $7 THEN a.sent ELSE 0 END + c.sent <= $9)";
@@ -130,8 +133,8 @@ async fn write_members(
         .bind(
             changes
                 .iter()
-                .map(|change| change.even_if_closed)
-                .collect::<Vec<bool>>(),
+                .map(|change| change.standing as i16)
+                .collect::<Vec<i16>>(),
         )
         .execute(connection)
         .await?

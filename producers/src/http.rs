@@ -87,6 +87,7 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(members::create::create, members::list))
         .routes(routes!(members::find, members::modify::modify))
         .routes(routes!(members::versions::list))
+        .routes(routes!(members::closing::create, members::closing::find))
         .routes(routes!(bank_accounts::register, bank_accounts::find))
         .routes(routes!(bank_accounts::history::list))
         .routes(routes!(commands::of_member))

@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `recharge.rs`, `remittance.rs`, `payment.rs`, `settlement.rs`, `firmbanking.rs` | what a client sends for each flow, and what is wrong with it |
+//! | `recharge.rs`, `remittance.rs`, `payment.rs`, `settlement.rs`, `firmbanking.rs`, `closing.rs` | what a client sends for each flow, and what is wrong with it |
 //! | `request.rs` | what these have in common |
 //! | `written.rs` | texts in any script, e-mail addresses, dates |
 //! | `line.rs` | the same as a line of a file |
@@ -20,6 +20,7 @@
 
 pub mod accept;
 pub mod adopt;
+pub mod closing;
 pub mod edge;
 pub mod firmbanking;
 mod http;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::accept::{Acceptance, Envelope, PrepareError, Submission};
+use crate::closing::ClosingBody;
 use crate::firmbanking::FirmbankingBody;
 use crate::payment::PaymentBody;
 use crate::recharge::RechargeBody;
@@ -36,6 +37,7 @@ pub fn prepare(
         Flow::Payment => acceptance.prepare::<PaymentBody>(envelope, read(body)?),
         Flow::Settlement => acceptance.prepare::<SettlementBody>(envelope, read(body)?),
         Flow::Firmbanking => acceptance.prepare::<FirmbankingBody>(envelope, read(body)?),
+        Flow::Closing => acceptance.prepare::<ClosingBody>(envelope, read(body)?),
     }
 }
 

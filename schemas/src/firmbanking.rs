@@ -10,6 +10,15 @@ pub const PURPOSE_RECHARGE: &str = "recharge";
 pub const PURPOSE_REMITTANCE: &str = "remittance";
 /// The purpose of a command that pays a franchise.
 pub const PURPOSE_SETTLEMENT: &str = "settlement";
+/// The purpose of a command that pays out what a closed member has left.
+pub const PURPOSE_CLOSING: &str = "closing";
+/// The purposes that are kept for our own flows.
+pub const RESERVED: [&str; 4] = [
+    PURPOSE_RECHARGE,
+    PURPOSE_REMITTANCE,
+    PURPOSE_SETTLEMENT,
+    PURPOSE_CLOSING,
+];
 
 /// The id of the command that a request brings about.
 ///
@@ -36,7 +45,7 @@ pub struct FirmbankingRequest {
     pub correlation_id: String,
     /// Milliseconds since the epoch.
     pub requested_at: i64,
-    /// `recharge`, `remittance`, `settlement`, or a client's own word.
+    /// `recharge`, `remittance`, `settlement`, `closing`, or a client's own word.
     pub purpose: String,
     /// The account to debit.
     pub from: BankAccount,

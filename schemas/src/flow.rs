@@ -1,4 +1,4 @@
-//! The five flows and the names of their topics.
+//! The six flows and the names of their topics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,16 +16,19 @@ pub enum Flow {
     Settlement,
     /// Real money from bank account to bank account.
     Firmbanking,
+    /// A membership ends: what is left of my money, to the member's bank account.
+    Closing,
 }
 
 impl Flow {
     /// All flows, in the order in which people name them.
-    pub const ALL: [Flow; 5] = [
+    pub const ALL: [Flow; 6] = [
         Flow::Recharge,
         Flow::Remittance,
         Flow::Payment,
         Flow::Settlement,
         Flow::Firmbanking,
+        Flow::Closing,
     ];
 
     /// The flow's name, which is also its consumer group's and its consumer's
@@ -37,6 +40,7 @@ impl Flow {
             Flow::Payment => "payment",
             Flow::Settlement => "settlement",
             Flow::Firmbanking => "firmbanking",
+            Flow::Closing => "closing",
         }
     }
 
@@ -48,6 +52,7 @@ impl Flow {
             Flow::Payment => "my.payment.request",
             Flow::Settlement => "my.settlement.request",
             Flow::Firmbanking => "my.firmbanking.request",
+            Flow::Closing => "my.closing.request",
         }
     }
 
@@ -59,6 +64,7 @@ impl Flow {
             Flow::Payment => "my.payment.result",
             Flow::Settlement => "my.settlement.result",
             Flow::Firmbanking => "my.firmbanking.result",
+            Flow::Closing => "my.closing.result",
         }
     }
 
@@ -70,6 +76,7 @@ impl Flow {
             Flow::Payment => "my.payment.request.dlq",
             Flow::Settlement => "my.settlement.request.dlq",
             Flow::Firmbanking => "my.firmbanking.request.dlq",
+            Flow::Closing => "my.closing.request.dlq",
         }
     }
 }
@@ -89,7 +96,7 @@ impl FromStr for Flow {
             .find(|flow| flow.name() == text)
             .ok_or_else(|| {
                 format!(
-                    "there is no flow '{text}': use recharge, remittance, payment, settlement or firmbanking"
+                    "there is no flow '{text}': use recharge, remittance, payment, settlement, firmbanking or closing"
                 )
             })
     }

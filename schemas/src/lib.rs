@@ -8,6 +8,7 @@
 //! The records carry no namespace, so that `MemberReceiver` in a union is
 //! `MemberReceiver` for every client, whatever its language.
 
+pub mod closing;
 pub mod decoder;
 pub mod encoders;
 pub mod firmbanking;
@@ -74,4 +75,7 @@ subjects! {
     "my.firmbanking.reversal", "FirmbankingReversal", "firmbanking_reversal.avsc";
     "my.remittance.reversal", "RemittanceReversal", "remittance_reversal.avsc";
     "my.settlement.reversal", "SettlementReversal", "settlement_reversal.avsc";
+    "my.closing.request", "ClosingRequest", "closing_request.avsc";
+    "my.closing.result", "ClosingResult", "closing_result.avsc";
+    "my.closing.reversal", "ClosingReversal", "closing_reversal.avsc";
 }

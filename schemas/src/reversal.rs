@@ -1,5 +1,5 @@
-//! `my.firmbanking.reversal`, `my.remittance.reversal`, `my.settlement.reversal`:
-//! what a bank had done, and has undone.
+//! `my.firmbanking.reversal`, `my.remittance.reversal`, `my.settlement.reversal`,
+//! `my.closing.reversal`: what a bank had done, and has undone.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +12,9 @@ pub const FIRMBANKING_REVERSAL: &str = "my.firmbanking.reversal";
 pub const REMITTANCE_REVERSAL: &str = "my.remittance.reversal";
 /// The topic of settlement payouts that came back.
 pub const SETTLEMENT_REVERSAL: &str = "my.settlement.reversal";
+
+/// The topic of payouts of closings that came back.
+pub const CLOSING_REVERSAL: &str = "my.closing.reversal";
 
 /// The reason code of all of them.
 pub const REVERSED_BY_BANK: &str = "reversed_by_bank";
@@ -96,6 +99,30 @@ pub struct SettlementReversal {
     pub payout_id: String,
     /// Who is owed it again.
     pub franchise_id: String,
+    /// Whole won.
+    pub amount: i64,
+    /// [`REVERSED_BY_BANK`].
+    pub reason: String,
+    /// The [`FirmbankingReversal`].
+    #[serde(default)]
+    pub causation_id: Option<String>,
+}
+
+/// What was paid out at a closing has come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingReversal {
+    /// Derived from the payout's id.
+    pub message_id: String,
+    /// The closing.
+    pub request_id: String,
+    /// Copied from the request.
+    pub correlation_id: String,
+    /// Milliseconds since the epoch.
+    pub occurred_at: i64,
+    /// The payout.
+    pub payout_id: String,
+    /// For whom it is kept.
+    pub member_id: String,
     /// Whole won.
     pub amount: i64,
     /// [`REVERSED_BY_BANK`].

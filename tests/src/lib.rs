@@ -11,7 +11,7 @@
 //! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
 //! | [`edge`] | a client of the HTTP edge, with the token of whoever would ask |
 //! | [`top_ups`] | members with bank accounts to top up from |
-//! | [`members`] | members with money, franchises |
+//! | [`members`], [`leavers`] | members with money, franchises; members who leave |
 //! | [`requests`] | requests, and their way to the topics |
 //! | [`topic`] | everything in a topic that a `read_committed` reader sees |
 //! | [`results`], [`dead_letters`] | what was read, decoded |
@@ -27,6 +27,7 @@ pub mod banks;
 pub mod dead_letters;
 pub mod edge;
 pub mod exactly_once;
+pub mod leavers;
 pub mod members;
 pub mod model;
 pub mod money;

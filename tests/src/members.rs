@@ -38,6 +38,7 @@ impl World {
         let franchise = Uuid::now_v7();
         let mut transaction = self.pool.begin().await?;
         insert(&mut transaction, &[franchise], "FRANCHISE", now).await?;
+        mypay_ledger::open_members(&mut transaction, &[franchise]).await?;
         sqlx::query(
             "INSERT INTO payment.commission_rate (franchise_id, in_force_from, bps)
              VALUES ($1, $2, $3)",

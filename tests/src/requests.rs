@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
+use mypay_schemas::closing::ClosingRequest;
 use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
@@ -107,6 +108,20 @@ pub fn recharge(member: Uuid, amount: i64) -> RechargeRequest {
         requested_at: Utc::now().timestamp_millis(),
         member_id: member.to_string(),
         amount,
+        causation_id: None,
+    }
+}
+
+/// A closing of a membership, under a new id.
+pub fn closing(member: Uuid) -> ClosingRequest {
+    let message_id = Uuid::now_v7().to_string();
+    ClosingRequest {
+        correlation_id: message_id.clone(),
+        message_id,
+        requested_at: Utc::now().timestamp_millis(),
+        member_id: member.to_string(),
+        pays_out: true,
+        reason: "moves abroad".to_owned(),
         causation_id: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::Context;
+use mypay_schemas::closing::ClosingResult;
 use mypay_schemas::decoder::{DecodeError, Decoder};
 use mypay_schemas::firmbanking::FirmbankingResult;
 use mypay_schemas::payment::PaymentResult;
@@ -53,6 +54,7 @@ async fn decode(decoder: &mut Decoder, flow: Flow, payload: &[u8]) -> Result<Ans
         Flow::Payment => decode!(decoder, payload, PaymentResult),
         Flow::Settlement => decode!(decoder, payload, SettlementResult),
         Flow::Firmbanking => decode!(decoder, payload, FirmbankingResult),
+        Flow::Closing => decode!(decoder, payload, ClosingResult),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::world::World;
 
 impl World {
     /// Gives members accounts at a bank with `won` each, and registers them.
-    pub async fn register(
+    pub async fn open_accounts(
         &self,
         client: &BankClient,
         bank_code: &str,

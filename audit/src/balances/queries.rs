@@ -72,19 +72,64 @@ pub(super) const QUERIES: &[Query] = &[
     },
     Query {
         name: "in_transit_equals_open_payouts",
-        what: "the money in transit, and the payouts of remittances and settlements that await their bank",
+        what: "the money in transit, and the payouts of remittances, settlements and closings that await their bank",
         look_at: "SELECT * FROM remittance.payout WHERE state = 'AWAITS_BANK'",
         compared: "SELECT (SELECT count(*) FROM remittance.payout WHERE state = 'AWAITS_BANK')
-                        + (SELECT count(*) FROM settlement.payout WHERE state = 'AWAITS_BANK')",
+                        + (SELECT count(*) FROM settlement.payout WHERE state = 'AWAITS_BANK')
+                        + (SELECT count(*) FROM membership.closing WHERE state = 'AWAITS_BANK')",
         differs: "
             SELECT NULL::uuid AS id, 'in transit'::text AS place, open.amount AS expected,
                    transit.amount AS found
               FROM (SELECT (SELECT coalesce(sum(amount), 0) FROM remittance.payout
                              WHERE state = 'AWAITS_BANK')
                          + (SELECT coalesce(sum(net), 0) FROM settlement.payout
+                             WHERE state = 'AWAITS_BANK')
+                         + (SELECT coalesce(sum(amount), 0) FROM membership.closing
                              WHERE state = 'AWAITS_BANK') AS amount) AS open,
                    (SELECT coalesce(sum(balance), 0) AS amount FROM money.account WHERE kind = 4) AS transit
              WHERE open.amount <> transit.amount",
+    },
+    // What comes back to a closed member is kept apart: so it has no money, and its
+    // account takes nothing.
+    Query {
+        name: "closed_members_have_no_money",
+        what: "each member's status, its account, and its money and pending recharges; an account of what is kept only for who is closed",
+        look_at: "GET /members/<id>; GET /members/<id>/money",
+        compared: "SELECT count(*) FROM membership.member",
+        differs: "
+            SELECT m.member_id AS id, 'status ' || m.status AS place,
+                   CASE WHEN m.status = 'OPEN' THEN 'open' ELSE 'closed, 0 / 0' END AS expected,
+                   CASE WHEN a.open THEN 'open, ' ELSE 'closed, ' END
+                       || a.balance || ' / ' || a.pending AS found
+              FROM membership.member m
+              JOIN money.account a ON a.account_id = m.member_id
+             WHERE a.open <> (m.status = 'OPEN')
+                OR (NOT a.open AND (a.balance, a.pending) <> (0, 0))
+             UNION ALL
+            SELECT a.owner, 'kept for a member', 'at least 0; 0 where it is open', a.balance::text
+              FROM money.account a
+              LEFT JOIN membership.member m ON m.member_id = a.owner
+             WHERE a.kind = 10 AND (a.balance < 0 OR (a.balance > 0 AND m.status = 'OPEN'))",
+    },
+    // A member is being closed while one closing of its money waits for a bank, and
+    // closed after one that is completed.
+    Query {
+        name: "closings_agree_with_members",
+        what: "each member's status, and its closings of what it had: how many wait for their bank, how many are completed",
+        look_at: "SELECT * FROM membership.closing WHERE member_id = '<id>'",
+        compared: "SELECT count(*) FROM membership.closing",
+        differs: "
+            SELECT * FROM (
+                SELECT m.member_id AS id, 'status ' || m.status AS place,
+                       CASE m.status WHEN 'OPEN' THEN '0 / 0' WHEN 'CLOSING' THEN '1 / 0'
+                                     ELSE '0 / 1' END AS expected,
+                       coalesce(c.waiting, 0) || ' / ' || coalesce(c.completed, 0) AS found
+                  FROM membership.member m
+                  LEFT JOIN (SELECT member_id, count(*) FILTER (WHERE state = 'AWAITS_BANK') AS waiting,
+                                    count(*) FILTER (WHERE state = 'COMPLETED') AS completed
+                               FROM membership.closing WHERE NOT unclaimed GROUP BY 1) AS c
+                         ON c.member_id = m.member_id) AS sides
+             WHERE expected <> found",
     },
     // A payment credits the gross; a run takes commission and net, or leaves
     // the net owed. So what is payable is what no run has seen, and what is owed.

@@ -3,7 +3,9 @@
 use mypay_bank::wire::LineKind;
 use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
-use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::firmbanking::{
+    PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+};
 
 use super::reversals;
 use super::statement::bank;
@@ -102,6 +104,7 @@ fn is_awaited(data: &Data, command: &Command) -> bool {
         PURPOSE_SETTLEMENT => find(&tables.payouts, command.origin)
             .first()
             .map(|it| it.stage),
+        PURPOSE_CLOSING => tables.closing_of(command.origin).map(|it| it.stage),
         _ => None,
     };
     stage == Some(Stage::Awaits)

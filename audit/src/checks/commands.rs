@@ -2,7 +2,7 @@
 
 use mypay_decide::{AccountKind, EntryKind};
 use mypay_schemas::Flow;
-use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::firmbanking::RESERVED;
 use mypay_schemas::identity::{derive, time_of};
 use uuid::Uuid;
 
@@ -80,8 +80,7 @@ pub(super) fn are_posted(data: &Data) -> Check {
         "each command to a bank, and its postings: the bank's fee, and the money of a direct command of staff",
         "SELECT * FROM banking.firmbanking WHERE firmbanking_id = '<id>'",
     );
-    let reserved =
-        [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT].map(|it| data.reasons.code(it));
+    let reserved = RESERVED.map(|it| data.reasons.code(it));
     for command in &data.tables.commands {
         check.compare();
         let direct = !reserved.contains(&command.purpose);

@@ -65,7 +65,7 @@ fn sum(postings: &[Posting]) -> String {
 
 fn side(side: Side) -> String {
     match side {
-        Side::Member(member) => shown(member),
+        Side::Member(member) | Side::Back(member) => shown(member),
         Side::Ours(kind, 0) => kind.name().to_string(),
         Side::Ours(kind, owner) => format!("{} of {}", kind.name(), shown(owner)),
     }

@@ -51,8 +51,14 @@ fn answers(data: &Data) -> Vec<u128> {
         .payouts
         .iter()
         .map(|payout| (payout.id, payout.stage));
+    let closings = tables
+        .closings
+        .iter()
+        .filter(|closing| closing.amount > 0)
+        .map(|closing| (closing.payout, closing.stage));
     let mut entries: Vec<u128> = remittances
         .chain(settlements)
+        .chain(closings)
         .filter(|(_, stage)| matches!(stage, Stage::Completed | Stage::Refused))
         .map(|(id, _)| derive(Uuid::from_u128(id), "bank answered").as_u128())
         .collect();
@@ -94,6 +100,8 @@ fn has_cause(data: &Data, posting: &Posting, answers: &[u128], commands: &[u128]
         of_request(Flow::Remittance)
     } else if is(EntryKind::Payment) || is(EntryKind::PaymentCancel) {
         of_request(Flow::Payment)
+    } else if is(EntryKind::Closing) {
+        of_request(Flow::Closing)
     } else if is(EntryKind::TransitConfirmed) || is(EntryKind::TransitRefused) {
         answers.binary_search(&entry).is_ok()
     } else if is(EntryKind::Settlement) {

@@ -8,12 +8,12 @@ use crate::report::Check;
 use crate::rows::{Status, shown};
 use crate::sorted::find;
 
-/// Compares recharges, remittances to banks and settlement payouts with their
-/// commands.
+/// Compares recharges, remittances to banks and payouts of settlements and closings
+/// with their commands.
 pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "flows_agree_with_bank_commands",
-        "each recharge, payout of a remittance and payout of a settlement, and its command: the same amount, completed where the bank did it, refused where it did not",
+        "each recharge and each payout of a remittance, a settlement and a closing, and its command: the same amount, completed where the bank did it, refused where it did not",
         "SELECT * FROM banking.firmbanking WHERE firmbanking_id = '<id>'",
     );
     let tables = &data.tables;
@@ -30,10 +30,16 @@ pub(super) fn check(data: &Data) -> Check {
         .iter()
         .filter(|it| it.stage != Stage::Carried)
         .map(|it| (it.id, it.command, it.net, it.stage));
+    let closed = tables
+        .closings
+        .iter()
+        .filter(|it| it.amount > 0)
+        .map(|it| (it.payout, it.command, it.amount, it.stage));
     let all = recharges
         .map(|of| (Flow::Recharge, of))
         .chain(payouts.map(|of| (Flow::Remittance, of)))
-        .chain(settled.map(|of| (Flow::Settlement, of)));
+        .chain(settled.map(|of| (Flow::Settlement, of)))
+        .chain(closed.map(|of| (Flow::Closing, of)));
     for (flow, (id, command, amount, stage)) in all {
         check.compare();
         if let Some(problem) = problem(data, id, command, amount, stage) {

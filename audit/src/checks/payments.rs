@@ -100,7 +100,7 @@ fn moved_back(data: &Data, postings: &[Posting], cancel: Option<&Cancel>) -> Opt
     let line = cancel.map(|cancel| Line {
         kind: EntryKind::PaymentCancel,
         debit: Side::Ours(AccountKind::FranchisePayable, cancel.franchise),
-        credit: Side::Member(cancel.member),
+        credit: Side::Back(cancel.member),
         amount: cancel.amount,
     });
     difference(&data.ledger, postings, line.as_slice())

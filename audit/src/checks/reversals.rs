@@ -2,7 +2,9 @@
 
 use mypay_bank::wire::LineKind;
 use mypay_decide::{AccountKind, EntryKind};
-use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::firmbanking::{
+    PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, RESERVED,
+};
 use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
 
@@ -55,7 +57,7 @@ pub(super) fn is_posted(data: &Data, command: &Command) -> bool {
 }
 
 fn is_of_a_flow(data: &Data, command: &Command) -> bool {
-    [PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT]
+    RESERVED
         .map(|purpose| data.reasons.code(purpose))
         .contains(&command.purpose)
 }
@@ -104,7 +106,7 @@ fn whose(data: &Data, command: &Command) -> Result<(u128, Side), String> {
         PURPOSE_REMITTANCE => {
             let payout = find(&tables.remittances, command.origin).first();
             let payout = payout.ok_or_else(lost)?;
-            Ok((command.origin, Side::Member(payout.member)))
+            Ok((command.origin, Side::Back(payout.member)))
         }
         PURPOSE_SETTLEMENT => {
             let payout = find(&tables.payouts, command.origin)
@@ -112,6 +114,11 @@ fn whose(data: &Data, command: &Command) -> Result<(u128, Side), String> {
                 .ok_or_else(lost)?;
             let payable = Side::Ours(AccountKind::FranchisePayable, payout.franchise);
             Ok((command.origin, payable))
+        }
+        PURPOSE_CLOSING => {
+            let closing = tables.closing_of(command.origin).ok_or_else(lost)?;
+            let kept = Side::Ours(AccountKind::Unclaimed, closing.member);
+            Ok((command.origin, kept))
         }
         _ if command.to_ours => Ok((command.id, Side::cash(&data.reasons.text(command.to_bank)))),
         _ => Ok((command.id, Side::Ours(AccountKind::Suspense, 0))),

@@ -193,6 +193,9 @@ async fn moved(
                     WHEN 'settlement' THEN EXISTS (
                         SELECT 1 FROM settlement.payout o
                          WHERE o.firmbanking_id = f.firmbanking_id AND o.state = 'COMPLETED')
+                    WHEN 'closing' THEN EXISTS (
+                        SELECT 1 FROM membership.closing o
+                         WHERE o.firmbanking_id = f.firmbanking_id AND o.state = 'COMPLETED')
                     ELSE true END AS posted,
                     CASE WHEN (f.from_bank, f.from_account) = ($1, $2) THEN -f.amount
                          WHEN (f.to_bank, f.to_account) = ($1, $2) THEN f.amount
@@ -212,6 +215,9 @@ async fn moved(
                          WHERE o.firmbanking_id = f.firmbanking_id AND o.reversed_at IS NOT NULL)
                     WHEN 'settlement' THEN EXISTS (
                         SELECT 1 FROM settlement.payout o
+                         WHERE o.firmbanking_id = f.firmbanking_id AND o.reversed_at IS NOT NULL)
+                    WHEN 'closing' THEN EXISTS (
+                        SELECT 1 FROM membership.closing o
                          WHERE o.firmbanking_id = f.firmbanking_id AND o.reversed_at IS NOT NULL)
                     ELSE true END AS posted
                FROM banking.reversal r

@@ -6,7 +6,8 @@ use mypay_schemas::Flow;
 use sqlx::PgConnection;
 
 use super::{
-    Awaited, Cancel, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables, TopUp,
+    Awaited, Cancel, Closing, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables,
+    TopUp,
 };
 use crate::copy;
 use crate::error::AuditError;
@@ -29,6 +30,7 @@ pub(crate) async fn load(
         slips: slips(connection).await?,
         cancels: cancels(connection).await?,
         payouts: payouts(connection, texts).await?,
+        closings: closings(connection, texts).await?,
         commands: commands(connection, texts).await?,
         reversals: reversals(connection).await?,
         came_back: came_back(connection).await?,
@@ -40,6 +42,7 @@ pub(crate) async fn load(
     sorted::sort(&mut tables.slips);
     sorted::sort(&mut tables.cancels);
     sorted::sort(&mut tables.payouts);
+    sorted::sort(&mut tables.closings);
     sorted::sort(&mut tables.commands);
     sorted::sort(&mut tables.reversals);
     Ok(tables)
@@ -154,6 +157,30 @@ async fn payouts(
     Ok(rows)
 }
 
+async fn closings(
+    connection: &mut PgConnection,
+    texts: &Interned,
+) -> Result<Vec<Closing>, AuditError> {
+    const QUERY: &str = "SELECT closing_id, payout_id, member_id, amount, unclaimed::int, from_bank, \
+                         firmbanking_id, state FROM membership.closing";
+    let mut rows = Vec::new();
+    copy::rows(connection, QUERY, |fields| {
+        rows.push(Closing {
+            id: fields.id()?,
+            payout: fields.id()?,
+            member: fields.id()?,
+            amount: fields.i64()?,
+            unclaimed: fields.i32()? == Some(1),
+            bank: texts.optional(fields.text()?),
+            command: fields.id()?,
+            stage: Stage::of(fields.text()?),
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
 async fn commands(
     connection: &mut PgConnection,
     texts: &Interned,
@@ -220,7 +247,9 @@ async fn reversals(connection: &mut PgConnection) -> Result<Vec<Reversal>, Audit
 async fn came_back(connection: &mut PgConnection) -> Result<HashSet<u128>, AuditError> {
     const QUERY: &str = "SELECT remittance_id FROM remittance.payout WHERE reversed_at IS NOT NULL \
                          UNION ALL \
-                         SELECT payout_id FROM settlement.payout WHERE reversed_at IS NOT NULL";
+                         SELECT payout_id FROM settlement.payout WHERE reversed_at IS NOT NULL \
+                         UNION ALL \
+                         SELECT payout_id FROM membership.closing WHERE reversed_at IS NOT NULL";
     let mut ids = HashSet::new();
     copy::rows(connection, QUERY, |fields| {
         ids.insert(fields.id()?);

@@ -1,6 +1,7 @@
 //! Requests: what a consumer has to claim, refuse or put aside.
 
 use mypay_decide::firmbanking::is_reserved;
+use mypay_schemas::closing::ClosingRequest;
 use mypay_schemas::firmbanking::FirmbankingRequest;
 use mypay_schemas::identity::{self, BadId};
 use mypay_schemas::payment::PaymentRequest;
@@ -53,6 +54,9 @@ pub(super) fn read(
         Flow::Settlement => {
             take::<SettlementRequest>(reader, flow, message, taken, |_| (0, 0, Kind::Plain))
         }
+        Flow::Closing => take::<ClosingRequest>(reader, flow, message, taken, |request| {
+            (uuid(&request.member_id), 0, Kind::Plain)
+        }),
         Flow::Firmbanking => take::<FirmbankingRequest>(reader, flow, message, taken, |request| {
             let of_a_flow = is_reserved(&request.purpose);
             (

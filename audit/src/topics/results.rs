@@ -1,8 +1,9 @@
 //! Results; the banks' are also messages for the flows that asked for them.
 
+use mypay_schemas::closing::ClosingResult;
 use mypay_schemas::decoder::Poison as Why;
 use mypay_schemas::firmbanking::{
-    FirmbankingResult, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+    FirmbankingResult, PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
 };
 use mypay_schemas::identity::{self, BadId};
 use mypay_schemas::payment::PaymentResult;
@@ -28,7 +29,7 @@ struct AnyResult {
     reason: Option<String>,
     /// Whole won; 0 where the result has none.
     amount: i64,
-    /// The fee of a remittance, the commission of a payment.
+    /// The fee of a remittance, the commission of a payment, what a closing paid out.
     extra: i64,
     /// Whole won.
     topped_up: i64,
@@ -63,6 +64,7 @@ any_result! {
     PaymentResult, |it| it.amount, it.commission, it.topped_up, String::new();
     SettlementResult, |it| it.net, 0, 0, String::new();
     FirmbankingResult, |it| it.amount, it.fee, 0, it.purpose;
+    ClosingResult, |it| it.amount, it.amount, 0, String::new();
 }
 
 /// Decodes a result of a flow. The decoder goes by the record's name, so each
@@ -88,14 +90,18 @@ fn decode(
         Flow::Firmbanking => reader
             .decode::<FirmbankingResult>(payload)?
             .map(AnyResult::from),
+        Flow::Closing => reader
+            .decode::<ClosingResult>(payload)?
+            .map(AnyResult::from),
     })
 }
 
 /// The flows that wait for banks.
-const WAITING_FOR_BANKS: [(Flow, &str); 3] = [
+const WAITING_FOR_BANKS: [(Flow, &str); 4] = [
     (Flow::Recharge, PURPOSE_RECHARGE),
     (Flow::Remittance, PURPOSE_REMITTANCE),
     (Flow::Settlement, PURPOSE_SETTLEMENT),
+    (Flow::Closing, PURPOSE_CLOSING),
 ];
 
 /// The flows that wait for top-ups.

@@ -1,7 +1,7 @@
 //! The banks' reversals, as the flows that paid out claim them.
 
 use mypay_schemas::Flow;
-use mypay_schemas::firmbanking::{PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+use mypay_schemas::firmbanking::{PURPOSE_CLOSING, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
 use mypay_schemas::identity::{self, BadId};
 use mypay_schemas::reversal::FirmbankingReversal;
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -14,9 +14,10 @@ use crate::error::AuditError;
 use crate::rows::{Kind, Message, Place, Poison, Source};
 
 /// The flows that pay out.
-const PAYING_OUT: [(Flow, &str); 2] = [
+const PAYING_OUT: [(Flow, &str); 3] = [
     (Flow::Remittance, PURPOSE_REMITTANCE),
     (Flow::Settlement, PURPOSE_SETTLEMENT),
+    (Flow::Closing, PURPOSE_CLOSING),
 ];
 
 /// Reads a reversal.

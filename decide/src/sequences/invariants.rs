@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::rows::{CommandState, State};
 use super::world::{BANKS, CAPITAL, FRANCHISES, World, bank_number, corporate, franchise};
-use crate::AccountKind;
 use crate::account::bank_owner;
+use crate::{AccountKind, SystemAccount};
 
 type Holds = Result<(), String>;
 
@@ -111,9 +111,12 @@ fn members_have_what_came_in_less_what_went_out(world: &World) -> Holds {
     }
     for (id, money) in &world.members {
         let (balance, pending) = must_have.get(id).copied().unwrap_or_default();
-        equal(&format!("the money of {id}"), money.balance, balance)?;
+        // What came back while the member was closed is kept apart.
+        let kept = SystemAccount::unclaimed(*id).id();
+        let kept = world.others.get(&kept).map_or(0, |(_, balance)| *balance);
+        equal(&format!("the money of {id}"), money.balance + kept, balance)?;
         equal(&format!("pending of {id}"), money.pending, pending)?;
-        if money.balance < 0 || money.pending < 0 {
+        if money.balance < 0 || money.pending < 0 || kept < 0 {
             return Err(format!("{id} is below zero"));
         }
     }
@@ -299,7 +302,9 @@ fn cash_is_what_we_heard_of(world: &World) -> Holds {
 /// and what staff moved by hand.
 fn what_we_owe_is_covered(world: &World) -> Holds {
     let money: i64 = world.members.values().map(|money| money.balance).sum();
-    let owed = sum(world, AccountKind::FranchisePayable) + sum(world, AccountKind::InTransit);
+    let owed = sum(world, AccountKind::FranchisePayable)
+        + sum(world, AccountKind::InTransit)
+        + sum(world, AccountKind::Unclaimed);
     let income = sum(world, AccountKind::RemittanceFee) + sum(world, AccountKind::Commission);
     let expense = -sum(world, AccountKind::FirmbankingFee);
     let ours = sum(world, AccountKind::Capital) + sum(world, AccountKind::Suspense);

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rows::{Command, Message, Paid, Payout, Recharge, Remittance, State};
 use super::step::{Request, Step};
-use crate::book::MemberChange;
+use crate::book::{MemberChange, Standing};
 use crate::firmbanking::Contract;
 use crate::limits::korean_day;
 use crate::{AccountKind, Book, Limits, MemberMoney, Posting, SystemAccount};
@@ -267,7 +267,12 @@ impl World {
             } else {
                 0
             };
-            (money.open || change.even_if_closed)
+            let stands = match change.standing {
+                Standing::MustBeOpen | Standing::Closes => money.open,
+                Standing::MustBeClosed | Standing::Reopens => !money.open,
+                Standing::Either => true,
+            };
+            stands
                 && money.balance + change.dip >= 0
                 && (change.peak == 0
                     || money.balance + money.pending + change.peak <= self.limits.balance_cap)

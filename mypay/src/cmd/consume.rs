@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mypay_bank::rest_window::RestWindow;
 use mypay_bank::{BankClient, ClassTable, ClientConfig};
+use mypay_consumers::closing::Closing;
 use mypay_consumers::firmbanking::Firmbanking;
 use mypay_consumers::metrics::Families;
 use mypay_consumers::payment::Payment;
@@ -32,7 +33,7 @@ use tokio::task::JoinSet;
 /// Consume requests, and work at the banks (with `firmbanking`).
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Flows: recharge, remittance, payment, settlement, firmbanking, or all.
+    /// Flows: recharge, remittance, payment, settlement, firmbanking, closing, or all.
     #[arg(required = true, value_name = "FLOW")]
     flows: Vec<String>,
     /// Where `GET /metrics` answers, as in 0.0.0.0:9464; nowhere where absent.
@@ -103,6 +104,10 @@ impl Args {
                 }
                 Flow::Payment => {
                     let handler = Payment { encoders, limits };
+                    tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
+                }
+                Flow::Closing => {
+                    let handler = Closing { encoders, limits };
                     tasks.spawn(Pipeline::new(handler, pool, settings, metrics).run(stop));
                 }
                 Flow::Settlement => {

@@ -78,6 +78,8 @@ pub(crate) static RULES: &[Rule] = &[
     rule("GET",  "/members/{id}/versions", Path, &[Member, Franchise, Staff, Auditor]),
     rule("GET",  "/members/{id}/bank-accounts", Path, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("GET",  "/members/{id}/firmbankings", Path, &[Member, Franchise, Staff, Operator, Auditor]),
+    rule("POST", "/members/{id}/closing", Path, &[Member, Franchise, Staff]),
+    rule("GET",  "/members/{id}/closing", Path, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("GET",  "/money/members", Ours, &[Staff, Auditor]),
     // What members do with their money: nobody does it for them.
     rule("POST", "/recharges", Body, &[Member]),

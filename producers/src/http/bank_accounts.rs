@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, SubsecRound, Utc};
 use mypay_bank::HolderAnswer;
+use mypay_decide::SystemAccount;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool, Row};
@@ -145,10 +146,17 @@ pub(crate) async fn of(
     .transpose()
 }
 
-/// Whether the member is open; an error where there is none.
+/// Who may register an account: who is open, or is closed and has money that came
+/// back after that. `$2` is the account of what is kept for the member.
+const MAY_REGISTER: &str = "status = 'OPEN' OR status = 'CLOSED' AND EXISTS (
+    SELECT FROM money.account a WHERE a.account_id = $2 AND a.balance > 0)";
+
+/// Whether the member may register an account; an error where there is none.
 async fn exists(pool: &PgPool, member_id: Uuid) -> Result<bool, Problem> {
-    let row = sqlx::query("SELECT status = 'OPEN' FROM membership.member WHERE member_id = $1")
+    let select = format!("SELECT {MAY_REGISTER} FROM membership.member WHERE member_id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(select))
         .bind(member_id)
+        .bind(SystemAccount::unclaimed(member_id).id())
         .fetch_optional(pool)
         .await?
         .ok_or_else(unknown)?;

@@ -22,7 +22,7 @@ pub(crate) struct Firmbanking {
     firmbanking_id: Uuid,
     /// The request that it is for; null for a direct command.
     origin_id: Option<Uuid>,
-    /// `recharge`, `remittance`, `settlement`, or what staff wrote.
+    /// `recharge`, `remittance`, `settlement`, `closing`, or what staff wrote.
     #[schema(example = "recharge")]
     purpose: String,
     from_bank: String,
@@ -114,7 +114,7 @@ pub(crate) async fn find(
 }
 
 /// The commands to banks for a member's requests, the latest first: recharges,
-/// payouts of remittances, payouts of a franchise's settlements.
+/// payouts of remittances, of a franchise's settlements, and of closings.
 #[utoipa::path(
     get,
     path = "/members/{id}/firmbankings",
@@ -139,6 +139,9 @@ pub(crate) async fn of_member(
               UNION ALL
              SELECT firmbanking_id FROM settlement.payout
               WHERE franchise_id = $1 AND firmbanking_id IS NOT NULL
+              UNION ALL
+             SELECT firmbanking_id FROM membership.closing
+              WHERE member_id = $1 AND firmbanking_id IS NOT NULL
          ), wanted AS MATERIALIZED (
              SELECT firmbanking_id FROM own
               WHERE $2::uuid IS NULL OR firmbanking_id < $2

@@ -1,6 +1,7 @@
 //! `POST /members`, `GET` and `PATCH /members/{id}`, `GET /members?area=..`,
-//! `GET /members/{id}/versions`.
+//! `GET /members/{id}/versions`, `POST` and `GET /members/{id}/closing`.
 
+pub(crate) mod closing;
 pub(crate) mod create;
 mod etag;
 pub(crate) mod modify;
@@ -33,7 +34,7 @@ pub(crate) struct Member {
     email: Option<String>,
     area: String,
     address: String,
-    /// `OPEN` or `CLOSED`.
+    /// `OPEN`, `CLOSING` (what is left is on its way to the bank account) or `CLOSED`.
     status: String,
     created_at: DateTime<Utc>,
     /// Raised with every change; also the `ETag`.

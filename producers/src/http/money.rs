@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use mypay_decide::{AccountKind, EntryKind};
+use mypay_decide::{AccountKind, EntryKind, SystemAccount};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
@@ -29,6 +29,9 @@ pub(crate) struct MemberMoney {
     /// Recharges that a bank has yet to confirm, whole won; not yet part of
     /// the balance.
     pending: i64,
+    /// What came back to a member who is closed, whole won: it is kept, and paid
+    /// out by closing the member once more.
+    unclaimed: i64,
     /// The registered bank account.
     bank_account: Option<RegisteredAccount>,
 }
@@ -90,6 +93,7 @@ pub(crate) async fn of_member(
         member_id,
         balance,
         pending,
+        unclaimed: unclaimed(&app.pool, member_id).await?,
         bank_account,
     }))
 }
@@ -105,6 +109,14 @@ async fn balance(pool: &PgPool, member_id: Uuid) -> Result<(i64, i64), Problem> 
     .await?
     .ok_or_else(unknown)?;
     Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+async fn unclaimed(pool: &PgPool, member_id: Uuid) -> Result<i64, sqlx::Error> {
+    let kept = sqlx::query("SELECT balance FROM money.account WHERE account_id = $1")
+        .bind(SystemAccount::unclaimed(member_id).id())
+        .fetch_optional(pool)
+        .await?;
+    kept.map_or(Ok(0), |row| row.try_get(0))
 }
 
 /// A member's movements, the latest requests first.
@@ -168,7 +180,7 @@ pub(crate) struct AreaQuery {
     area: String,
 }
 
-/// What the members of an area have together.
+/// What the members of an area have together; who is closed is none any more.
 #[utoipa::path(
     get,
     path = "/money/members",
@@ -185,7 +197,7 @@ pub(crate) async fn of_area(
         "SELECT count(*), coalesce(sum(a.balance), 0)::bigint, coalesce(sum(a.pending), 0)::bigint
            FROM membership.member m
            JOIN money.account a ON a.account_id = m.member_id
-          WHERE m.area = $1",
+          WHERE m.area = $1 AND m.status <> 'CLOSED'",
     )
     .bind(&area)
     .fetch_one(&app.pool)
@@ -205,7 +217,7 @@ fn movement(row: &PgRow) -> Result<Movement, sqlx::Error> {
     let owner: Option<Uuid> = row.try_get(7)?;
     let is_somebodys = matches!(
         account,
-        Some(AccountKind::MemberMoney | AccountKind::FranchisePayable)
+        Some(AccountKind::MemberMoney | AccountKind::FranchisePayable | AccountKind::Unclaimed)
     );
     Ok(Movement {
         entry_id: row.try_get(0)?,
@@ -228,7 +240,7 @@ fn account_kind(number: i16) -> Option<AccountKind> {
 
 /// The name of a ledger step.
 fn step(number: i16) -> &'static str {
-    const STEPS: [(EntryKind, &str); 12] = [
+    const STEPS: [(EntryKind, &str); 13] = [
         (EntryKind::Recharge, "recharge"),
         (EntryKind::Remittance, "remittance"),
         (EntryKind::RemittanceOut, "remittance to a bank"),
@@ -240,6 +252,7 @@ fn step(number: i16) -> &'static str {
         (EntryKind::Transfer, "transfer"),
         (EntryKind::Opening, "opening"),
         (EntryKind::PaymentCancel, "cancel of a payment"),
+        (EntryKind::Closing, "closing"),
         (EntryKind::Reversal, "undone by the bank"),
     ];
     STEPS

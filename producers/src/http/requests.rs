@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use mypay_schemas::Flow;
+use mypay_schemas::firmbanking::{PURPOSE_CLOSING, id_of_command};
 use serde::Serialize;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::problem::{Problem, ProblemBody};
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RequestState {
     message_id: Uuid,
-    /// `recharge`, `remittance`, `payment`, `settlement` or `firmbanking`.
+    /// `recharge`, `remittance`, `payment`, `settlement`, `firmbanking` or `closing`.
     flow: String,
     /// `waiting`, `processing` or `done`.
     status: String,
@@ -206,10 +207,12 @@ async fn command(pool: &PgPool, id: Uuid) -> Result<Option<Command>, sqlx::Error
         "SELECT firmbanking_id, from_bank, state, business_date, transaction_number,
                 calls, inquiries, due_at, reason
            FROM banking.firmbanking
-          WHERE firmbanking_id = $1 OR origin_id = $1
+          WHERE firmbanking_id IN ($1, $2) OR origin_id = $1
           ORDER BY created_at DESC LIMIT 1",
     )
     .bind(id)
+    // A closing's command names what it pays out, not the request.
+    .bind(id_of_command(PURPOSE_CLOSING, id))
     .fetch_optional(pool)
     .await?;
     row.map(|row| {

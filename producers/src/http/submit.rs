@@ -22,7 +22,7 @@ use crate::request::Body;
 pub(crate) struct Accepted {
     /// The request's id: its `Idempotency-Key`.
     message_id: Uuid,
-    /// `recharge`, `remittance`, `payment`, `settlement` or `firmbanking`.
+    /// `recharge`, `remittance`, `payment`, `settlement`, `firmbanking` or `closing`.
     #[schema(value_type = String, example = "recharge")]
     flow: &'static str,
     /// `ACCEPTED` until there is an outcome, then `COMPLETED` or `REJECTED`.

@@ -90,6 +90,10 @@ const OWN: &[(&str, &[Field])] = &[
         ],
     ),
     (
+        "ClosingRequest",
+        &[("member_id", Kind::Text), ("reason", Kind::Text)],
+    ),
+    (
         "FirmbankingRequest",
         &[
             ("purpose", Kind::Text),

@@ -149,27 +149,6 @@ impl World {
         Ok(account)
     }
 
-    /// Registers a bank account.
-    async fn register(
-        &self,
-        member: Uuid,
-        account: &BankAccount,
-        holder: &str,
-    ) -> anyhow::Result<()> {
-        sqlx::query(
-            "INSERT INTO banking.registered_account
-                    (member_id, bank_code, account_number, holder_name, registered_at)
-             VALUES ($1, $2, $3, $4, now())",
-        )
-        .bind(member)
-        .bind(&account.bank_code)
-        .bind(&account.account_number)
-        .bind(holder)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     /// Staff sets a franchise's commission, in force at once.
     pub async fn set_commission(&self, franchise: Uuid, bps: i32) -> anyhow::Result<()> {
         sqlx::query(

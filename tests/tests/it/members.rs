@@ -1,5 +1,8 @@
 //! Members and their bank accounts: changes by version, histories, bad input.
 
+mod closing;
+mod closing_race;
+
 use anyhow::{Context, ensure};
 use mypay_bank::BankClient;
 use mypay_bank::wire::{AccountKind, AccountSeed};

@@ -27,7 +27,7 @@ const WON: i64 = 3_000;
 
 /// Every payout comes back; half of the notices get lost, a third of the answers
 /// too, so that many notices are faster than our `done`. Both consumers are killed
-/// meanwhile, and a sender is closed. Then somebody forges reversals, and repeats
+/// meanwhile. Then somebody forges reversals, and repeats
 /// the genuine ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result<()> {
@@ -74,7 +74,6 @@ async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result
     world
         .await_commands(&at_bank, "done", PAYOUTS / 2, LONG)
         .await?;
-    close(&world, members[0]).await?;
     world.kill(&firmbanking).await?;
     world.kill(&remittance).await?;
     let firmbanking = world.again(&firmbanking)?;
@@ -143,15 +142,6 @@ async fn fee(world: &World, id: Uuid) -> anyhow::Result<i64> {
         .fetch_one(&world.pool)
         .await?;
     Ok(row.try_get(0)?)
-}
-
-/// A member is closed while money is on its way back.
-async fn close(world: &World, member: Uuid) -> anyhow::Result<()> {
-    sqlx::query("UPDATE money.account SET open = false WHERE account_id = $1")
-        .bind(member)
-        .execute(&world.pool)
-        .await?;
-    Ok(())
 }
 
 /// Other tests have the contract in force again.

@@ -133,11 +133,11 @@ async fn a_remittance_recharges_what_it_lacks_and_is_told_once() -> anyhow::Resu
     let poor = world.members(2, 3_000).await?;
     let friend = world.members(1, 0).await?[0];
     world
-        .register(&setting.bank, BANK, &members, AT_BANK)
+        .open_accounts(&setting.bank, BANK, &members, AT_BANK)
         .await?;
     // Of these one has an account with next to nothing on it, the other none.
     world
-        .register(&setting.bank, BANK, &poor[..1], 9_999)
+        .open_accounts(&setting.bank, BANK, &poor[..1], 9_999)
         .await?;
 
     // Shortage 12,000; in all 20,000 + 3,000 - 15,000 are left.
@@ -207,9 +207,11 @@ async fn a_payment_recharges_what_it_lacks_and_is_told_once() -> anyhow::Result<
     let members = world.members(5, 1_000).await?;
     let (poor, none) = (members[3], members[4]);
     world
-        .register(&setting.bank, BANK, &members[..3], AT_BANK)
+        .open_accounts(&setting.bank, BANK, &members[..3], AT_BANK)
         .await?;
-    world.register(&setting.bank, BANK, &[poor], 500).await?;
+    world
+        .open_accounts(&setting.bank, BANK, &[poor], 500)
+        .await?;
     // 4,000 are short, and 10,000 the least; 59,000 are short; the third finds its
     // own shortage, with nothing left of the 1,000 that the second takes.
     let cases = [
@@ -260,7 +262,7 @@ async fn fifty_top_ups_at_once_do_not_pass_the_cap_together() -> anyhow::Result<
     let franchise = world.franchise(250).await?;
     let member = world.members(1, 0).await?;
     world
-        .register(&setting.bank, BANK, &member, 100_000_000)
+        .open_accounts(&setting.bank, BANK, &member, 100_000_000)
         .await?;
     let requests: Vec<PaymentRequest> = (0..50)
         .map(|number| payment(member[0], franchise, &format!("order-{number}"), EACH))

@@ -1,5 +1,7 @@
 use mypay_schemas::Flow;
-use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, REMITTANCE_REVERSAL, SETTLEMENT_REVERSAL};
+use mypay_schemas::reversal::{
+    CLOSING_REVERSAL, FIRMBANKING_REVERSAL, REMITTANCE_REVERSAL, SETTLEMENT_REVERSAL,
+};
 
 use super::*;
 use crate::topic::{Key, Role};
@@ -139,6 +141,7 @@ fn the_embedded_plan_holds_every_flow_in_every_profile() {
             FIRMBANKING_REVERSAL,
             REMITTANCE_REVERSAL,
             SETTLEMENT_REVERSAL,
+            CLOSING_REVERSAL,
         ];
         for topic in reversals {
             let reversal = plan.topic(topic).unwrap();

@@ -276,7 +276,7 @@ impl Lane {
             cancels_rest: amount.is_none(),
             ..paid_by(member, whom, amount.unwrap_or(0))
         };
-        match cancel::decide(&mut self.book, id, &request, chain, self.partition) {
+        match cancel::decide(&mut self.book, id, &request, chain, true, self.partition) {
             Decision::Completed(link) | Decision::AwaitsBank(link) => {
                 self.refunded.extend(slip.map(|slip| slip.member_id));
                 self.rows.push(Row::Cancel(named.unwrap_or_default(), link));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use mypay_schemas::closing::ClosingResult;
 use mypay_schemas::decoder::Decoder;
 use mypay_schemas::firmbanking::FirmbankingResult;
 use mypay_schemas::payment::PaymentResult;
@@ -248,6 +249,7 @@ async fn head(
         Flow::Payment => read!(PaymentResult),
         Flow::Settlement => read!(SettlementResult),
         Flow::Firmbanking => read!(FirmbankingResult),
+        Flow::Closing => read!(ClosingResult),
     })
 }
 

@@ -137,7 +137,7 @@ fn recharge(town: &Town, random: &mut Rng) -> Planned {
         _ => (member.member_id.clone(), random.i64(2..=30) * 10_000),
     };
     planned(
-        Flow::Recharge,
+        (Flow::Recharge, "/recharges"),
         json!({ "member_id": member_id, "amount": amount }),
         random,
     )
@@ -163,7 +163,7 @@ fn remittance(town: &Town, random: &mut Rng) -> Planned {
         _ => (json!({ "member_id": receiver.member_id }), amount),
     };
     let body = json!({ "sender_id": sender.member_id, "receiver": receiver, "amount": amount });
-    planned(Flow::Remittance, body, random)
+    planned((Flow::Remittance, "/remittances"), body, random)
 }
 
 fn at_bank(whose: &Resident, holder_name: &str) -> Value {
@@ -188,7 +188,7 @@ fn payment(town: &Town, franchises: &[String], random: &mut Rng) -> Planned {
         "order_ref": format!("order-{}", random.u32(..)),
         "amount": amount,
     });
-    planned(Flow::Payment, body, random)
+    planned((Flow::Payment, "/payments"), body, random)
 }
 
 fn resident<'a>(town: &'a Town, random: &mut Rng) -> &'a Resident {
@@ -196,20 +196,13 @@ fn resident<'a>(town: &'a Town, random: &mut Rng) -> &'a Resident {
 }
 
 /// One in a hundred is sent twice, one in a thousand with other content.
-fn planned(flow: Flow, body: Value, random: &mut Rng) -> Planned {
+fn planned((flow, path): (Flow, &str), body: Value, random: &mut Rng) -> Planned {
     let way = match random.u32(0..1_000) {
         0..5 => Way::HttpTwice,
         5..10 => Way::HttpThenTopic,
         10 => Way::Conflict,
         11..50 => Way::Topic,
         _ => Way::Http,
-    };
-    let path = match flow {
-        Flow::Recharge => "/recharges",
-        Flow::Remittance => "/remittances",
-        Flow::Payment => "/payments",
-        Flow::Settlement => "/settlements",
-        Flow::Firmbanking => "/firmbankings",
     };
     Planned {
         way,

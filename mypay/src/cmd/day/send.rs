@@ -189,6 +189,7 @@ impl Sender {
             Flow::Payment => self.encode::<PaymentBody>(planned)?,
             Flow::Settlement => self.encode::<SettlementBody>(planned)?,
             Flow::Firmbanking => bail!("the day's commands to banks come from the other flows"),
+            Flow::Closing => bail!("nobody leaves on this day"),
         };
         self.produce(planned.flow, &key, &payload).await
     }

@@ -17,7 +17,9 @@ pub(super) async fn change_commissions(edge: &Edge, town: &Town) -> anyhow::Resu
     for franchise in town.franchises.iter().step_by(4) {
         let path = format!("/franchises/{franchise}/commission-rates");
         let rates = edge.get(&path).await?.unwrap_or_default();
-        let bps = rates[0]["bps"].as_i64().context("a rate in force")?;
+        let bps = rates["items"][0]["bps"]
+            .as_i64()
+            .context("a rate in force")?;
         // On a stack that lives through many days it begins anew at some time.
         let bps = if bps >= 1_000 { 100 } else { bps + 50 };
         command(edge, &path, &json!({ "bps": bps })).await?;

@@ -1,12 +1,13 @@
 //! The row of a registered account, and of the one that it replaces.
 
 use axum::http::StatusCode;
+use mypay_decide::SystemAccount;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::super::members::{closed, unknown};
 use super::super::problem::Problem;
-use super::{RegisteredAccount, of};
+use super::{MAY_REGISTER, RegisteredAccount, of};
 
 /// Writes the account, unless the member was closed while the bank was asked.
 ///
@@ -32,15 +33,17 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, asked))
 }
 
-/// Whether the member is open.
+/// Whether the member may register an account.
 async fn lock_member(connection: &mut PgConnection, member_id: Uuid) -> Result<bool, Problem> {
-    let row = sqlx::query(
-        "SELECT status = 'OPEN' FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE",
-    )
-    .bind(member_id)
-    .fetch_optional(connection)
-    .await?
-    .ok_or_else(unknown)?;
+    let select = format!(
+        "SELECT {MAY_REGISTER} FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(member_id)
+        .bind(SystemAccount::unclaimed(member_id).id())
+        .fetch_optional(connection)
+        .await?
+        .ok_or_else(unknown)?;
     Ok(row.try_get(0)?)
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct MemberVersion {
     email: Option<String>,
     area: String,
     address: String,
-    /// `OPEN` or `CLOSED`.
+    /// `OPEN`, `CLOSING` or `CLOSED`.
     status: String,
     valid_from: DateTime<Utc>,
     /// Null for the version that holds.

@@ -32,8 +32,10 @@ async fn redelivery_of_each_step_gives_the_same_bytes() -> anyhow::Result<()> {
     let franchise = world.franchise(250).await?;
     let members = world.members(5, 0).await?;
     let (rich, poor) = members.split_at(4);
-    world.register(&setting.bank, BANK, rich, AT_BANK).await?;
-    world.register(&setting.bank, BANK, poor, 10).await?;
+    world
+        .open_accounts(&setting.bank, BANK, rich, AT_BANK)
+        .await?;
+    world.open_accounts(&setting.bank, BANK, poor, 10).await?;
     let remitted = [
         remittance(members[0], members[1], 1_000),
         payout(members[2], receiver(&to, HOLDER), 1_000),

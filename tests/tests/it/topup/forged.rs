@@ -28,7 +28,9 @@ async fn what_others_write_in_our_name_moves_nothing() -> anyhow::Result<()> {
     let bank = world.banks(&[BANK]).await?;
     let franchise = world.franchise(250).await?;
     let members = world.members(4, 0).await?;
-    world.register(&bank, BANK, &members[..2], AT_BANK).await?;
+    world
+        .open_accounts(&bank, BANK, &members[..2], AT_BANK)
+        .await?;
     let topics = [
         Flow::Recharge.request_topic(),
         Flow::Payment.request_topic(),
@@ -215,7 +217,9 @@ async fn a_forged_result_of_a_top_up_lets_nothing_go_on() -> anyhow::Result<()> 
     let bank = world.banks(&[BANK]).await?;
     let franchise = world.franchise(250).await?;
     let members = world.members(3, 0).await?;
-    world.register(&bank, BANK, &members[..2], AT_BANK).await?;
+    world
+        .open_accounts(&bank, BANK, &members[..2], AT_BANK)
+        .await?;
     let told = world.ends(Flow::Recharge.result_topic())?;
     let remitted_before = world.ends(Flow::Remittance.result_topic())?;
     let paid_before = world.ends(Flow::Payment.result_topic())?;

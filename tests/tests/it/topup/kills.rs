@@ -40,7 +40,7 @@ async fn kills_at_any_step_lose_no_top_up_and_do_none_twice() -> anyhow::Result<
     let franchise = world.franchise(250).await?;
     let members = world.members(MEMBERS, 0).await?;
     let friend = world.members(1, 0).await?[0];
-    world.register(&bank, BANK, &members, AT_BANK).await?;
+    world.open_accounts(&bank, BANK, &members, AT_BANK).await?;
     let remitted = world.ends(Flow::Remittance.result_topic())?;
     let paid = world.ends(Flow::Payment.result_topic())?;
     let mut consumers = ["remittance", "payment", "recharge", "firmbanking"]

@@ -27,7 +27,7 @@ async fn what_goes_on_between_two_cuts_is_settled_once() -> anyhow::Result<()> {
     let franchise = world.franchise(250).await?;
     let members = world.members(PAYMENTS, 0).await?;
     world
-        .register(&setting.bank, BANK, &members, AT_BANK)
+        .open_accounts(&setting.bank, BANK, &members, AT_BANK)
         .await?;
     let requests: Vec<PaymentRequest> = members
         .iter()

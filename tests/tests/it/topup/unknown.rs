@@ -30,9 +30,11 @@ async fn what_the_bank_does_not_say_is_waited_for() -> anyhow::Result<()> {
     let members = world.members(3, 0).await?;
     let (rich, poor) = (members[0], members[1]);
     world
-        .register(&setting.bank, BANK, &[rich], AT_BANK)
+        .open_accounts(&setting.bank, BANK, &[rich], AT_BANK)
         .await?;
-    world.register(&setting.bank, BANK, &[poor], 10).await?;
+    world
+        .open_accounts(&setting.bank, BANK, &[poor], 10)
+        .await?;
     let remitted = [
         remittance(rich, members[2], 40_000),
         remittance(poor, members[2], 40_000),
@@ -97,7 +99,9 @@ async fn money_that_is_gone_when_its_payment_goes_on_is_not_taken_twice() -> any
     let bank = world.banks(&[BANK]).await?;
     let franchise = world.franchise(250).await?;
     let members = world.members(2, 0).await?;
-    world.register(&bank, BANK, &members[..1], AT_BANK).await?;
+    world
+        .open_accounts(&bank, BANK, &members[..1], AT_BANK)
+        .await?;
     let remitted_before = world.ends(Flow::Remittance.result_topic())?;
     let paid_before = world.ends(Flow::Payment.result_topic())?;
     let payments = world.consume("payment")?;
@@ -165,7 +169,7 @@ async fn a_payout_that_was_topped_up_and_comes_back_is_the_sender_s() -> anyhow:
     let to = world.receiver(&setting.bank, "020").await?;
     let sender = world.members(1, 4_000).await?;
     world
-        .register(&setting.bank, BANK, &sender, AT_BANK)
+        .open_accounts(&setting.bank, BANK, &sender, AT_BANK)
         .await?;
     let asked = payout(sender[0], receiver(&to, HOLDER), 10_000);
     remit(&world, std::slice::from_ref(&asked)).await?;
