@@ -228,6 +228,7 @@ mod tests {
             partition: 0,
             reason: 0,
             completed: done,
+            topped_up: 0,
         });
         data
     }
