@@ -97,7 +97,9 @@ impl Sources {
     pub fn of_environment(local: PathBuf) -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self {
-            secret: variable(SECRET).map(|secret| secret.to_string_lossy().into_owned()),
+            // One that is no text counts as empty, and is refused as too short: what
+            // stands for its bytes would pass as long, and be easy to guess.
+            secret: variable(SECRET).map(|secret| secret.into_string().unwrap_or_default()),
             secret_file: variable(SECRET_FILE).map(PathBuf::from),
             public_key_file: variable(PUBLIC_KEY_FILE).map(PathBuf::from),
             local: local.is_file().then_some(local),

@@ -41,6 +41,13 @@ pub(crate) fn identity_of_told<'a>(
     }
 }
 
+/// Whether a result has the id that is derived from what it tells of, as ours have.
+/// One that has not was forged: it would take the id of another message that is to
+/// come, which then would be a conflict.
+pub(crate) fn is_told(message_id: &str, request_id: &str) -> bool {
+    Uuid::try_parse(message_id) == Ok(result_id(request_id))
+}
+
 /// The id of the command that a request asked for, by the result that tells of it.
 pub fn command_id(result: &FirmbankingResult) -> Option<Uuid> {
     Uuid::try_parse(&result.request_id).ok()
@@ -70,7 +77,10 @@ where
 {
     if topic == TOPIC {
         let result = decoder.decode_cached::<FirmbankingResult>(payload)?;
-        return Some(result.map(|result| (result.purpose == purpose).then(|| bank(result))));
+        let ours = |result: &FirmbankingResult| {
+            result.purpose == purpose && is_told(&result.message_id, &result.request_id)
+        };
+        return Some(result.map(|result| ours(&result).then(|| bank(result))));
     }
     Some(
         decoder
@@ -202,4 +212,20 @@ pub fn event<M, T: serde::Serialize>(
         traceparent: arrived.traceparent.clone(),
         headers: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_has_the_id_that_is_derived_from_what_it_tells_of() {
+        let (one, other) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
+        assert!(is_told(&result_id(&one).to_string(), &one));
+        assert!(!is_told(&result_id(&other).to_string(), &one));
+        assert!(!is_told(&one, &one));
+        assert!(!is_told("", &one));
+        // Of a request whose id carries no time, and which was rejected for it.
+        assert!(is_told(&result_id("x").to_string(), "x"));
+    }
 }

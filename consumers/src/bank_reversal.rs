@@ -35,7 +35,13 @@ pub fn decode<M>(
     message: fn(FirmbankingReversal) -> M,
 ) -> Option<Result<Option<M>, Poison>> {
     let reversal = decoder.decode_cached::<FirmbankingReversal>(payload)?;
-    Some(reversal.map(|reversal| (reversal.purpose == purpose).then(|| message(reversal))))
+    let ours = |reversal: &FirmbankingReversal| {
+        // As of a result: with another id it was forged (`bank_result::is_told`).
+        let derived = Uuid::try_parse(&reversal.request_id).map(reversal_id);
+        reversal.purpose == purpose
+            && derived.is_ok_and(|derived| Uuid::try_parse(&reversal.message_id) == Ok(derived))
+    };
+    Some(reversal.map(|reversal| ours(&reversal).then(|| message(reversal))))
 }
 
 /// Identifies a reversal: by which command came back, and nothing else.

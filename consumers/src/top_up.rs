@@ -39,7 +39,11 @@ pub fn decode<M>(
     message: fn(RechargeResult) -> M,
 ) -> Option<Result<Option<M>, Poison>> {
     let result = decoder.decode_cached::<RechargeResult>(payload)?;
-    Some(result.map(|result| is_derived(&result.request_id).then(|| message(result))))
+    let ours = |result: &RechargeResult| {
+        is_derived(&result.request_id)
+            && bank_result::is_told(&result.message_id, &result.request_id)
+    };
+    Some(result.map(|result| ours(&result).then(|| message(result))))
 }
 
 /// Identifies a recharge's result: by the recharge, and nothing else.

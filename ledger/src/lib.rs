@@ -41,11 +41,11 @@ pub async fn load(
     const UNLOCKED: &str = "
         SELECT a.account_id, a.open, a.balance, a.pending, a.sent_on, a.sent
           FROM unnest($1::uuid[]) AS wanted(id)
-          JOIN money.account a ON a.account_id = wanted.id";
+          JOIN money.account a ON a.account_id = wanted.id AND a.kind = 1";
     const LOCKED: &str = "
         SELECT a.account_id, a.open, a.balance, a.pending, a.sent_on, a.sent
           FROM money.account a
-         WHERE a.account_id = ANY($1)
+         WHERE a.account_id = ANY($1) AND a.kind = 1
          ORDER BY a.account_id
            FOR UPDATE";
     let ids: Vec<Uuid> = members.iter().copied().collect();
@@ -106,7 +106,7 @@ async fn write_members(
                open = CASE c.standing WHEN 3 THEN false WHEN 4 THEN true ELSE a.open END
           FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $10::smallint[])
                AS c(id, balance, pending, dip, peak, sent, standing)
-         WHERE a.account_id = c.id
+         WHERE a.account_id = c.id AND a.kind = 1
            AND (c.standing = 1 OR a.open = (c.standing IN (0, 3)))
            AND (c.standing <> 3 OR (a.balance + c.balance = 0 AND a.pending + c.pending = 0))
            AND a.balance + c.dip >= 0

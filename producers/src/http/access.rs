@@ -113,6 +113,9 @@ pub(crate) static RULES: &[Rule] = &[
     rule("POST", "/bank-cases/{id}/decision", Ours, &[Operator]),
 ];
 
+/// So many characters of a path go to the log.
+const PATH_LOGGED: usize = 200;
+
 /// The rule of an operation. What answers `GET` also answers `HEAD`.
 fn rule_of(method: &Method, path: &str) -> Option<&'static Rule> {
     let method = if *method == Method::HEAD {
@@ -148,10 +151,17 @@ pub(crate) async fn guard(
         }
         Err(problem) => problem.into_response(),
     };
+    let role = who.as_ref().map_or("-", |who| who.role().name());
+    let subject = who.as_ref().map_or("-", Identity::subject);
+    // A path may have some tens of kilobytes, and costs a stranger nothing.
+    let path: String = uri.path().chars().take(PATH_LOGGED).collect();
+    let of_ours = who.as_ref().is_some_and(|who| who.member_id().is_none());
+    if of_ours && !method.is_safe() && response.status().is_success() {
+        // Not everything that our people change has a column for who did.
+        let status = response.status().as_u16();
+        tracing::info!(%method, path, role, subject, status, "changed by our people");
+    }
     if let Some(Denied(why)) = response.extensions().get() {
-        let role = who.as_ref().map_or("-", |who| who.role().name());
-        let subject = who.as_ref().map_or("-", Identity::subject);
-        let path = uri.path();
         tracing::warn!(%method, path, role, subject, why, "access refused");
         app.metrics.access_refused(role, why);
     }

@@ -14,9 +14,11 @@ use mypay_decide::SystemAccount;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool, Row};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Body, Id};
 use super::members::{closed, unknown};
 use super::problem::{Problem, ProblemBody};
@@ -52,8 +54,10 @@ pub(crate) struct RegisteredAccount {
 
 /// Registers a member's bank account, in place of an earlier one.
 ///
-/// The bank is asked that the account is real and open, and whose it is. What was
-/// registered before is in `GET /members/{id}/bank-accounts`.
+/// The bank is asked that the account is real and open, and whose it is. A member
+/// registers an account of its own name only, since recharges draw from it; for one
+/// of another name (a shop's owner) staff must have seen a proof. What was registered
+/// before is in `GET /members/{id}/bank-accounts`.
 #[utoipa::path(
     post,
     path = "/members/{id}/bank-account",
@@ -70,6 +74,7 @@ pub(crate) struct RegisteredAccount {
 )]
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(member_id): Id,
     Body(body): Body<BankAccountBody>,
 ) -> Result<(StatusCode, Json<RegisteredAccount>), Problem> {
@@ -77,6 +82,17 @@ pub(crate) async fn register(
     let holder_name = text("holder_name", &body.holder_name, HOLDER_NAME_MAX)?;
     check_member(&app.pool, member_id).await?;
     check_contract(&app.pool, &account.bank_code).await?;
+    let of_own_name = caller.member_id().is_some();
+    if of_own_name {
+        // Before the bank is asked: else strangers' accounts could be tried out.
+        let name = sqlx::query_scalar("SELECT name FROM membership.member WHERE member_id = $1");
+        let name = name.bind(member_id).fetch_optional(&app.pool).await?;
+        check_name(name, &holder_name)?;
+    }
+    let _asking = ASKING.try_acquire().map_err(|_| {
+        let detail = "too many bank accounts are being registered: try again";
+        Problem::unavailable("overloaded", detail)
+    })?;
     check_holder(app.bank.holder(&account).await, &holder_name)?;
     let asked = RegisteredAccount {
         member_id,
@@ -85,7 +101,7 @@ pub(crate) async fn register(
         holder_name,
         registered_at: Utc::now().trunc_subsecs(6),
     };
-    let (status, registered) = write::register(&app.pool, asked).await?;
+    let (status, registered) = write::register(&app.pool, asked, of_own_name).await?;
     Ok((status, Json(registered)))
 }
 
@@ -191,6 +207,22 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
     }
 }
 
+/// How many may ask the banks about holders at once: these calls are not in the
+/// rate that is kept free for commands.
+static ASKING: Semaphore = Semaphore::const_new(8);
+
+/// Refuses another's account: whoever was ever paid at a bank has told number and
+/// holder of an account to somebody.
+fn check_name(name: Option<String>, holder_name: &str) -> Result<(), Problem> {
+    if name.is_some_and(|name| composed(&name) == holder_name) {
+        return Ok(());
+    }
+    Err(Problem::invalid(
+        "holder_mismatch",
+        "the holder is another than the member: register an account of your own name, or ask staff",
+    ))
+}
+
 /// Compares the bank's answer with what the member says.
 fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
     match answer {
@@ -220,6 +252,13 @@ fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_registers_an_account_of_its_own_name() {
+        assert!(check_name(Some("김하나".to_owned()), "김하나").is_ok());
+        assert!(check_name(Some("김하나".to_owned()), "이두리").is_err());
+        assert!(check_name(None, "김하나").is_err());
+    }
 
     #[test]
     fn only_the_holder_that_the_bank_names_will_do() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
@@ -69,6 +69,12 @@ pub(crate) async fn modify(
     if !(0..=10_000).contains(&body.bps) {
         let detail = "hundredths of a percent, 0 to 10,000";
         return Err(Refusal::of_field("out_of_range", "bps", detail).into());
+    }
+    if let Some(from) = body.in_force_from
+        && !(1970..=9999).contains(&from.year())
+    {
+        let detail = "an instant of the years 1970 to 9999";
+        return Err(Refusal::of_field("date_out_of_range", "in_force_from", detail).into());
     }
     check_franchise(&app.pool, franchise_id).await?;
     let mut transaction = app.pool.begin().await?;

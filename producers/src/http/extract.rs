@@ -69,7 +69,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(name) = Path::from_request_parts(parts, state).await?;
+        let Path(name): Path<String> = Path::from_request_parts(parts, state).await?;
+        if name.contains('\0') {
+            let detail = "the path holds a character that nothing of ours has (U+0000)";
+            return Err(Problem::malformed("invalid_path", detail));
+        }
         Ok(Self(name))
     }
 }

@@ -1,6 +1,6 @@
 //! Lists come in pages; each says where the next one begins.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -63,6 +63,7 @@ impl PageQuery {
                     .parse()
                     .ok()
                     .and_then(DateTime::from_timestamp_micros)
+                    .filter(|instant| (1970..=9999).contains(&instant.year()))
                     .ok_or_else(no_cursor)?;
                 Ok((instant, Uuid::try_parse(id).map_err(|_| no_cursor())?))
             })
@@ -73,7 +74,12 @@ impl PageQuery {
     pub(crate) fn place(&self) -> Result<Option<String>, Problem> {
         self.cursor
             .as_deref()
-            .map(|cursor| cursor::open(cursor).ok_or_else(no_cursor))
+            .map(|cursor| {
+                let place = cursor::open(cursor);
+                place
+                    .filter(|place| !place.contains('\0'))
+                    .ok_or_else(no_cursor)
+            })
             .transpose()
     }
 

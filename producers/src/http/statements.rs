@@ -10,6 +10,7 @@
 mod line;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -20,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
 use serde::Deserialize;
 use sqlx::{PgPool, Row};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use super::App;
@@ -71,9 +72,14 @@ pub(crate) async fn statement(
     let Path((run_id, franchise_id)) = path?;
     let part = part(&app.pool, run_id, franchise_id).await?;
     let format = query.format.unwrap_or_else(|| accepted(&headers));
+    let room = ROOM.try_acquire().map_err(|_| {
+        let detail = "too many statements are being read: try again";
+        Problem::unavailable("overloaded", detail)
+    })?;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
     let pool = app.pool.clone();
     tokio::spawn(async move {
+        let _room = room;
         let mut out = Out {
             text: String::new(),
             sender,
@@ -83,7 +89,7 @@ pub(crate) async fn statement(
                 tracing::error!(%run_id, %franchise_id, %error, "a statement was broken off");
             }
             // Where nobody listens any more nobody needs to hear of it.
-            let _ = out.sender.send(Err(error)).await;
+            let _ = tokio::time::timeout(PATIENCE, out.sender.send(Err(error))).await;
         }
     });
     let chunks = futures::stream::unfold(receiver, |mut receiver| async {
@@ -103,6 +109,12 @@ fn accepted(headers: &HeaderMap) -> Format {
         .any(|value| value.contains("text/csv"));
     if csv { Format::Csv } else { Format::Json }
 }
+
+/// How long a client may take for a chunk: its connection to the database waits
+/// meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So many statements at once: the other connections are for those who pay.
+static ROOM: Semaphore = Semaphore::const_new(4);
 
 /// Why a statement was broken off.
 #[derive(Debug, thiserror::Error)]
@@ -134,7 +146,8 @@ impl Out {
 
     async fn flush(&mut self) -> Result<(), Broken> {
         let text = std::mem::take(&mut self.text);
-        self.sender.send(Ok(text)).await.map_err(|_| Broken::Gone)
+        let sent = tokio::time::timeout(PATIENCE, self.sender.send(Ok(text))).await;
+        sent.map_err(|_| Broken::Gone)?.map_err(|_| Broken::Gone)
     }
 }
 

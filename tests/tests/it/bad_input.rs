@@ -127,6 +127,17 @@ fn is_the_original(case: &Case, letter: &DeadLetter) -> anyhow::Result<()> {
 async fn each_bad_message_has_its_answer_and_the_next_good_one_goes_on() -> anyhow::Result<()> {
     let world = World::begin().await?;
     let members = world.members(2, 100_000).await?;
+    let ours = cases::account_of_ours();
+    sqlx::query(
+        "INSERT INTO money.account (account_id, kind, slot, owner) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (account_id) DO NOTHING",
+    )
+    .bind(ours.id())
+    .bind(ours.kind.number())
+    .bind(ours.slot)
+    .bind(ours.owner)
+    .execute(&world.pool)
+    .await?;
     let results = world.ends(Flow::Remittance.result_topic())?;
     let dead = world.ends(Flow::Remittance.dead_letter_topic())?;
     let consumer = world.consume("remittance")?;

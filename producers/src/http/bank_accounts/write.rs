@@ -7,19 +7,25 @@ use uuid::Uuid;
 
 use super::super::members::{closed, unknown};
 use super::super::problem::Problem;
-use super::{MAY_REGISTER, RegisteredAccount, of};
+use super::{MAY_REGISTER, RegisteredAccount, check_name, of};
 
-/// Writes the account, unless the member was closed while the bank was asked.
+/// Writes the account, unless the member was closed, or with `of_own_name` has
+/// another name, since the bank was asked.
 ///
 /// The member's row stays locked until the commit: of two that are registered at
 /// once, the second replaces the first, and the history has both.
 pub(super) async fn register(
     pool: &PgPool,
     asked: RegisteredAccount,
+    of_own_name: bool,
 ) -> Result<(StatusCode, RegisteredAccount), Problem> {
     let mut transaction = pool.begin().await?;
-    if !lock_member(&mut transaction, asked.member_id).await? {
+    let (may, name) = lock_member(&mut transaction, asked.member_id).await?;
+    if !may {
         return Err(closed());
+    }
+    if of_own_name {
+        check_name(Some(name), &asked.holder_name)?;
     }
     let before = of(&mut *transaction, asked.member_id).await?;
     if let Some(before) = before {
@@ -33,10 +39,13 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, asked))
 }
 
-/// Whether the member may register an account.
-async fn lock_member(connection: &mut PgConnection, member_id: Uuid) -> Result<bool, Problem> {
+/// Whether the member may register an account, and its name.
+async fn lock_member(
+    connection: &mut PgConnection,
+    member_id: Uuid,
+) -> Result<(bool, String), Problem> {
     let select = format!(
-        "SELECT {MAY_REGISTER} FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE"
+        "SELECT {MAY_REGISTER}, name FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(select))
         .bind(member_id)
@@ -44,7 +53,7 @@ async fn lock_member(connection: &mut PgConnection, member_id: Uuid) -> Result<b
         .fetch_optional(connection)
         .await?
         .ok_or_else(unknown)?;
-    Ok(row.try_get(0)?)
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 async fn keep(

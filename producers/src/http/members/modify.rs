@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use sqlx::PgConnection;
 
 use super::super::App;
+use super::super::caller::Caller;
 use super::super::extract::{Body, Id};
 use super::super::problem::{Problem, ProblemBody};
 use super::create::{ADDRESS_MAX, AREA_MAX, NAME_MAX};
@@ -67,10 +68,16 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Str
 )]
 pub(crate) async fn modify(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(member_id): Id,
     seen: IfMatch,
     Body(patch): Body<MemberPatch>,
 ) -> Result<Response, Problem> {
+    // Accounts are registered by the member's name, and recharges draw from them.
+    if patch.name.is_some() && caller.member_id().is_some() {
+        let detail = "a name is changed by staff, who have seen a proof of it";
+        return Err(Problem::forbidden("wrong_role", detail).at_pointer("/name".to_owned()));
+    }
     let mut transaction = app.pool.begin().await?;
     let before = locked(&mut transaction, member_id).await?;
     seen.check(before.version)?;

@@ -257,10 +257,14 @@ fn shown(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// A text in quotes, where it holds what separates.
+/// A text in quotes, where it holds what separates; and with an apostrophe before it
+/// where a spreadsheet would take it for a formula: the order's number is written by
+/// whoever pays, and read by the franchise.
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '＝', '＋', '－', '＠']);
+    if formula || text.contains([',', ';', '"', '\r', '\n', '\t']) {
+        let mark = if formula { "'" } else { "" };
+        format!("\"{mark}{}\"", text.replace('"', "\"\""))
     } else {
         text.to_string()
     }
@@ -293,5 +297,12 @@ mod tests {
     fn a_text_that_separates_is_quoted() {
         assert_eq!(quoted("2026-1"), "2026-1");
         assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+    }
+
+    #[test]
+    fn a_formula_is_shown_and_not_reckoned() {
+        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
+        assert_eq!(quoted("@SUM(A1)"), "\"'@SUM(A1)\"");
+        assert_eq!(quoted("1-1"), "1-1");
     }
 }

@@ -1,6 +1,7 @@
 //! What people put on a topic.
 
 use anyhow::Context;
+use mypay_decide::{AccountKind, SystemAccount};
 use mypay_schemas::Flow;
 use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use mypay_tests::World;
@@ -9,6 +10,11 @@ use mypay_tests::requests::{Outgoing, payment, payout, recharge, remittance};
 use uuid::Uuid;
 
 const DAY: i64 = 24 * 3_600_000;
+
+/// An account that is no member's. Whoever knows how its id is made can name it.
+pub(super) fn account_of_ours() -> SystemAccount {
+    SystemAccount::new(AccountKind::Commission, Uuid::nil(), 0)
+}
 
 /// A message, and what must come of it.
 pub(super) struct Case {
@@ -312,6 +318,7 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
         )
     };
     let nobody = Uuid::now_v7().to_string();
+    let ours = account_of_ours().id().to_string();
     let requests = [
         ("less than nothing", amount(-5), "invalid_amount"),
         ("nothing", amount(0), "invalid_amount"),
@@ -341,6 +348,16 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
             "unknown_member",
         ),
         ("an unknown receiver", receiver(&nobody), "unknown_receiver"),
+        (
+            "an account of ours as the sender",
+            sender(&ours),
+            "unknown_member",
+        ),
+        (
+            "an account of ours as the receiver",
+            receiver(&ours),
+            "unknown_receiver",
+        ),
         (
             "a zero byte in the receiver",
             receiver("a\0b"),
