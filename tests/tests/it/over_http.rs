@@ -65,7 +65,8 @@ async fn a_business_day_ends_with_a_clean_audit() -> anyhow::Result<()> {
     ensure!(also["cancels"].as_i64() > Some(10), "{also}");
     ensure!(also["rested"].as_i64() > Some(0), "{also}");
     ensure!(also["not_positive"].as_i64() >= Some(1), "{also}");
-    ensure!(also["on_hold"] == 1, "{also}");
+    // Other tests on these servers leave holds, too.
+    ensure!(also["on_hold"].as_i64() >= Some(1), "{also}");
     world.audit_is_clean().await
 }
 
