@@ -18,7 +18,7 @@ use mypay_schemas::identity::{self, BadId};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::statistics::Statistics;
 
@@ -123,6 +123,22 @@ pub fn consumer<H: Handler>(
     Ok(consumer)
 }
 
+/// Whether partitions are stranded by an error of the consumer's.
+///
+/// Where the group's coordinator moves while a new assignment's committed offsets
+/// are asked for (which takes as long as a dead process's transaction is open),
+/// librdkafka 2.12 tells of an answer "for 0 partition(s)" and asks no more: the
+/// partitions stay assigned, and nothing is ever fetched from them
+/// (`rd_kafka_assignment_handle_OffsetFetch`). So the consumer joins its group anew.
+fn strands(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+    )
+}
+
 /// The consumer group of a flow.
 pub fn group_id(flow: mypay_schemas::Flow) -> String {
     format!("mypay.{flow}")
@@ -192,6 +208,7 @@ impl<H: Handler> Fetcher<H> {
     fn minor(&self, error: KafkaError) -> KafkaResult<()> {
         match error {
             KafkaError::MessageConsumptionFatal(_) => Err(error),
+            KafkaError::MessageConsumption(code) if strands(code) => Err(error),
             other => {
                 tracing::warn!(error = %other, "polling");
                 Ok(())
