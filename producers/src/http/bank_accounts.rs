@@ -89,10 +89,10 @@ pub(crate) async fn register(
         let name = name.bind(member_id).fetch_optional(&app.pool).await?;
         check_name(name, &holder_name)?;
     }
-    let _asking = ASKING.try_acquire().map_err(|_| {
-        let detail = "too many bank accounts are being registered: try again";
-        Problem::unavailable("overloaded", detail)
-    })?;
+    let _asking = ASKING
+        .acquire()
+        .await
+        .map_err(|closed| Problem::defect(&closed))?;
     check_holder(app.bank.holder(&account).await, &holder_name)?;
     let asked = RegisteredAccount {
         member_id,
@@ -207,9 +207,9 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
     }
 }
 
-/// How many may ask the banks about holders at once: these calls are not in the
-/// rate that is kept free for commands.
-static ASKING: Semaphore = Semaphore::const_new(8);
+/// How many may ask the banks about holders at once, the others wait in line: these
+/// calls are not in the rate that is kept for commands.
+static ASKING: Semaphore = Semaphore::const_new(32);
 
 /// Refuses another's account: whoever was ever paid at a bank has told number and
 /// holder of an account to somebody.
