@@ -173,18 +173,24 @@ pub struct ResultHead {
 }
 
 impl ResultHead {
-    /// The head of the result of a request; `None` while a bank has yet to answer.
-    pub fn of(request_id: &str, outcome: &Outcome) -> Option<Self> {
-        let status = match outcome.success? {
-            true => ResultStatus::Completed,
-            false => ResultStatus::Rejected,
-        };
-        Some(Self {
+    /// The head of the result of a request that was ended, done or not, by the
+    /// message that has this outcome.
+    pub fn ended(request_id: &str, done: bool, outcome: &Outcome) -> Self {
+        Self {
             message_id: result_id(request_id).to_string(),
-            status,
+            status: if done {
+                ResultStatus::Completed
+            } else {
+                ResultStatus::Rejected
+            },
             reason: outcome.reason.clone(),
             occurred_at: outcome.at.timestamp_millis(),
-        })
+        }
+    }
+
+    /// The head of the result of a request; `None` while a bank has yet to answer.
+    pub fn of(request_id: &str, outcome: &Outcome) -> Option<Self> {
+        Some(Self::ended(request_id, outcome.success?, outcome))
     }
 }
 

@@ -261,14 +261,8 @@ impl Closing {
         let Some(answered) = bank_result::kept::<Answered>(outcome) else {
             return Ok(Vec::new());
         };
-        let outcome = Outcome {
-            success: Some(answered.done),
-            ..outcome.clone()
-        };
         let request_id = answered.request_id.to_string();
-        let Some(head) = ResultHead::of(&request_id, &outcome) else {
-            return Ok(Vec::new());
-        };
+        let head = ResultHead::ended(&request_id, answered.done, outcome);
         let member_id = answered.member_id.to_string();
         let record = ClosingResult {
             message_id: head.message_id,

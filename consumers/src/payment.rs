@@ -277,7 +277,10 @@ impl Payment {
                 arrived.traceparent.as_ref(),
             )?]);
         }
-        self.result(arrived, request, &request.message_id, kept, outcome)
+        let Some(head) = ResultHead::of(&request.message_id, outcome) else {
+            return Ok(Vec::new());
+        };
+        self.result(arrived, request, &request.message_id, kept, head)
     }
 
     /// The result of a payment or cancel, which the message `causation_id` ended.
@@ -287,11 +290,8 @@ impl Payment {
         request: &PaymentRequest,
         causation_id: &str,
         kept: Kept,
-        outcome: &Outcome,
+        head: ResultHead,
     ) -> Result<Vec<Event>, EncodersError> {
-        let Some(head) = ResultHead::of(&request.message_id, outcome) else {
-            return Ok(Vec::new());
-        };
         let record = PaymentResult {
             message_id: head.message_id,
             request_id: request.message_id.clone(),

@@ -264,6 +264,9 @@ impl Recharge {
                 command.event(&self.encoders, arrived.traceparent.as_ref())?,
             ]);
         }
+        let Some(head) = ResultHead::of(&request.message_id, outcome) else {
+            return Ok(Vec::new());
+        };
         let answered = Answered {
             request_id: arrived.id,
             correlation_id: request.correlation_id.clone(),
@@ -276,7 +279,7 @@ impl Recharge {
             &request.message_id,
             &request.member_id,
             &answered,
-            outcome,
+            head,
         )
     }
 
@@ -289,13 +292,10 @@ impl Recharge {
             return Ok(Vec::new());
         };
         // The outcome of the bank's message is the outcome of the request.
-        let outcome = Outcome {
-            success: Some(answered.done),
-            ..outcome.clone()
-        };
         let request_id = answered.request_id.to_string();
         let member_id = answered.member_id.to_string();
-        self.result(arrived, &request_id, &member_id, &answered, &outcome)
+        let head = ResultHead::ended(&request_id, answered.done, outcome);
+        self.result(arrived, &request_id, &member_id, &answered, head)
     }
 
     fn result(
@@ -304,11 +304,8 @@ impl Recharge {
         request_id: &str,
         member_id: &str,
         answered: &Answered,
-        outcome: &Outcome,
+        head: ResultHead,
     ) -> Result<Vec<Event>, EncodersError> {
-        let Some(head) = ResultHead::of(request_id, outcome) else {
-            return Ok(Vec::new());
-        };
         let record = RechargeResult {
             message_id: head.message_id,
             request_id: request_id.to_string(),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Kept, Message, Payment, State};
-use crate::bank_result;
+use crate::bank_result::{self, ResultHead};
 use crate::runtime::handler::{Arrived, Verdict};
 use crate::top_up::{self, Origin};
 
@@ -203,11 +203,8 @@ impl Payment {
         let Some(ended) = bank_result::kept::<Ended>(outcome) else {
             return Ok(Vec::new());
         };
-        let outcome = Outcome {
-            success: Some(ended.done),
-            ..outcome.clone()
-        };
-        self.result(arrived, &ended.payment, causation_id, ended.kept, &outcome)
+        let head = ResultHead::ended(&ended.payment.message_id, ended.done, outcome);
+        self.result(arrived, &ended.payment, causation_id, ended.kept, head)
     }
 }
 

@@ -195,14 +195,8 @@ impl Remittance {
             return Ok(Vec::new());
         };
         let done = answered.done;
-        let outcome = Outcome {
-            success: Some(done),
-            ..outcome.clone()
-        };
         let request_id = answered.request_id.to_string();
-        let Some(head) = ResultHead::of(&request_id, &outcome) else {
-            return Ok(Vec::new());
-        };
+        let head = ResultHead::ended(&request_id, done, outcome);
         let sender_id = answered.sender_id.to_string();
         let record = RemittanceResult {
             message_id: head.message_id,

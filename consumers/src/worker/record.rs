@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::Workers;
 use super::outcome::{Answered, Next};
-use crate::bank_result::{self, ResultHead};
+use crate::bank_result::ResultHead;
 
 /// How many answers one commit takes at the most.
 const BATCH: usize = 1_024;
@@ -239,12 +239,7 @@ impl Recorder {
         outcome: &Outcome,
     ) -> Result<Event, EncodersError> {
         let request_id = changed.firmbanking_id.to_string();
-        let head = ResultHead::of(&request_id, outcome).unwrap_or(ResultHead {
-            message_id: bank_result::result_id(&request_id).to_string(),
-            status: mypay_schemas::ResultStatus::Rejected,
-            reason: outcome.reason.clone(),
-            occurred_at: outcome.at.timestamp_millis(),
-        });
+        let head = ResultHead::ended(&request_id, outcome.success == Some(true), outcome);
         let record = FirmbankingResult {
             message_id: head.message_id,
             request_id: request_id.clone(),

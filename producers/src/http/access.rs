@@ -113,8 +113,14 @@ pub(crate) static RULES: &[Rule] = &[
     rule("POST", "/bank-cases/{id}/decision", Ours, &[Operator]),
 ];
 
-/// So many characters of a path go to the log.
-const PATH_LOGGED: usize = 200;
+/// The beginning of a path, for the log: one may have some tens of kilobytes, and
+/// costs a stranger nothing.
+fn logged(path: &str) -> &str {
+    match path.char_indices().nth(200) {
+        Some((end, _)) => &path[..end],
+        None => path,
+    }
+}
 
 /// The rule of an operation. What answers `GET` also answers `HEAD`.
 fn rule_of(method: &Method, path: &str) -> Option<&'static Rule> {
@@ -153,8 +159,7 @@ pub(crate) async fn guard(
     };
     let role = who.as_ref().map_or("-", |who| who.role().name());
     let subject = who.as_ref().map_or("-", Identity::subject);
-    // A path may have some tens of kilobytes, and costs a stranger nothing.
-    let path: String = uri.path().chars().take(PATH_LOGGED).collect();
+    let path = logged(uri.path());
     let of_ours = who.as_ref().is_some_and(|who| who.member_id().is_none());
     if of_ours && !method.is_safe() && response.status().is_success() {
         // Not everything that our people change has a column for who did.

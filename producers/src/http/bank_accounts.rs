@@ -80,14 +80,15 @@ pub(crate) async fn register(
 ) -> Result<(StatusCode, Json<RegisteredAccount>), Problem> {
     let account = account(FIELDS, &body.bank_code, &body.account_number)?;
     let holder_name = text("holder_name", &body.holder_name, HOLDER_NAME_MAX)?;
-    check_member(&app.pool, member_id).await?;
+    let (may, name) = registrant(&app.pool, member_id, "").await?;
+    if !may {
+        return Err(closed());
+    }
     check_contract(&app.pool, &account.bank_code).await?;
     let of_own_name = caller.member_id().is_some();
     if of_own_name {
         // Before the bank is asked: else strangers' accounts could be tried out.
-        let name = sqlx::query_scalar("SELECT name FROM membership.member WHERE member_id = $1");
-        let name = name.bind(member_id).fetch_optional(&app.pool).await?;
-        check_name(name, &holder_name)?;
+        check_name(&name, &holder_name)?;
     }
     let _asking = ASKING
         .acquire()
@@ -123,7 +124,7 @@ pub(crate) async fn find(
     match of(&app.pool, member_id).await? {
         Some(registered) => Ok(Json(registered)),
         None => {
-            exists(&app.pool, member_id).await?;
+            registrant(&app.pool, member_id, "").await?;
             let detail = "the member has no registered bank account";
             Err(Problem::not_found("no_bank_account", detail))
         }
@@ -167,24 +168,22 @@ pub(crate) async fn of(
 const MAY_REGISTER: &str = "status = 'OPEN' OR status = 'CLOSED' AND EXISTS (
     SELECT FROM money.account a WHERE a.account_id = $2 AND a.balance > 0)";
 
-/// Whether the member may register an account; an error where there is none.
-async fn exists(pool: &PgPool, member_id: Uuid) -> Result<bool, Problem> {
-    let select = format!("SELECT {MAY_REGISTER} FROM membership.member WHERE member_id = $1");
+/// Whether the member may register an account, and its name; an error where there
+/// is none. `lock` ends the statement.
+async fn registrant(
+    executor: impl PgExecutor<'_>,
+    member_id: Uuid,
+    lock: &str,
+) -> Result<(bool, String), Problem> {
+    let select =
+        format!("SELECT {MAY_REGISTER}, name FROM membership.member WHERE member_id = $1 {lock}");
     let row = sqlx::query(sqlx::AssertSqlSafe(select))
         .bind(member_id)
         .bind(SystemAccount::unclaimed(member_id).id())
-        .fetch_optional(pool)
+        .fetch_optional(executor)
         .await?
         .ok_or_else(unknown)?;
-    Ok(row.try_get(0)?)
-}
-
-async fn check_member(pool: &PgPool, member_id: Uuid) -> Result<(), Problem> {
-    if exists(pool, member_id).await? {
-        Ok(())
-    } else {
-        Err(closed())
-    }
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
@@ -213,8 +212,8 @@ static ASKING: Semaphore = Semaphore::const_new(32);
 
 /// Refuses another's account: whoever was ever paid at a bank has told number and
 /// holder of an account to somebody.
-fn check_name(name: Option<String>, holder_name: &str) -> Result<(), Problem> {
-    if name.is_some_and(|name| composed(&name) == holder_name) {
+fn check_name(name: &str, holder_name: &str) -> Result<(), Problem> {
+    if composed(name) == holder_name {
         return Ok(());
     }
     Err(Problem::invalid(
@@ -255,9 +254,9 @@ mod tests {
 
     #[test]
     fn a_member_registers_an_account_of_its_own_name() {
-        assert!(check_name(Some("김하나".to_owned()), "김하나").is_ok());
-        assert!(check_name(Some("김하나".to_owned()), "이두리").is_err());
-        assert!(check_name(None, "김하나").is_err());
+        assert!(check_name("김하나", "김하나").is_ok());
+        assert!(check_name("김하나", "이두리").is_err());
+        assert!(check_name("", "김하나").is_err());
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // PostgreSQL has no text with U+0000 in it, so nothing of ours is found by it.
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            let detail = "the query holds a character that nothing of ours has (U+0000)";
+            return Err(Problem::malformed("invalid_query", detail));
+        }
         let Query(asked) = Query::from_request_parts(parts, state).await?;
         Ok(Self(asked))
     }

@@ -13,7 +13,7 @@ use super::super::App;
 use super::super::extract::{Asked, Id};
 use super::super::page::{Page, PageQuery};
 use super::super::problem::{Problem, ProblemBody};
-use super::exists;
+use super::registrant;
 
 /// A bank account that is or was a member's registered one.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -65,7 +65,7 @@ pub(crate) async fn list(
     .fetch_all(&app.pool)
     .await?;
     if rows.is_empty() {
-        exists(&app.pool, member_id).await?;
+        registrant(&app.pool, member_id, "").await?;
     }
     let accounts = rows.iter().map(account).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(page.page(accounts, |it| it.seq.to_string())?))

@@ -1,13 +1,11 @@
 //! The row of a registered account, and of the one that it replaces.
 
 use axum::http::StatusCode;
-use mypay_decide::SystemAccount;
-use sqlx::{PgConnection, PgPool, Row};
-use uuid::Uuid;
+use sqlx::{PgConnection, PgPool};
 
-use super::super::members::{closed, unknown};
+use super::super::members::closed;
 use super::super::problem::Problem;
-use super::{MAY_REGISTER, RegisteredAccount, check_name, of};
+use super::{RegisteredAccount, check_name, of, registrant};
 
 /// Writes the account, unless the member was closed, or with `of_own_name` has
 /// another name, since the bank was asked.
@@ -20,12 +18,13 @@ pub(super) async fn register(
     of_own_name: bool,
 ) -> Result<(StatusCode, RegisteredAccount), Problem> {
     let mut transaction = pool.begin().await?;
-    let (may, name) = lock_member(&mut transaction, asked.member_id).await?;
+    let lock = "FOR NO KEY UPDATE";
+    let (may, name) = registrant(&mut *transaction, asked.member_id, lock).await?;
     if !may {
         return Err(closed());
     }
     if of_own_name {
-        check_name(Some(name), &asked.holder_name)?;
+        check_name(&name, &asked.holder_name)?;
     }
     let before = of(&mut *transaction, asked.member_id).await?;
     if let Some(before) = before {
@@ -37,23 +36,6 @@ pub(super) async fn register(
     write(&mut transaction, &asked).await?;
     transaction.commit().await?;
     Ok((StatusCode::CREATED, asked))
-}
-
-/// Whether the member may register an account, and its name.
-async fn lock_member(
-    connection: &mut PgConnection,
-    member_id: Uuid,
-) -> Result<(bool, String), Problem> {
-    let select = format!(
-        "SELECT {MAY_REGISTER}, name FROM membership.member WHERE member_id = $1 FOR NO KEY UPDATE"
-    );
-    let row = sqlx::query(sqlx::AssertSqlSafe(select))
-        .bind(member_id)
-        .bind(SystemAccount::unclaimed(member_id).id())
-        .fetch_optional(connection)
-        .await?
-        .ok_or_else(unknown)?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
 async fn keep(
