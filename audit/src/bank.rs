@@ -42,7 +42,7 @@ impl Line {
 pub(crate) struct Bank {
     /// All lines of all statements, those of a command together.
     pub lines: Vec<Line>,
-    /// Our balance at each bank after its last line.
+    /// Our balance at each bank after the last lines of its accounts of ours.
     pub balances: Vec<(Code, i64)>,
 }
 
@@ -62,7 +62,14 @@ pub(crate) async fn load(
             .await
             .map_err(|error| format!("bank {}: {error}", contract.bank_code))?;
         bank.lines.extend(lines);
-        bank.balances.push((contract.bank, balance));
+        match bank
+            .balances
+            .iter_mut()
+            .find(|(code, _)| *code == contract.bank)
+        {
+            Some((_, total)) => *total += balance,
+            None => bank.balances.push((contract.bank, balance)),
+        }
     }
     bank.lines
         .sort_unstable_by_key(|line| (line.key(), line.bank, line.line_number));

@@ -177,11 +177,11 @@ pub(crate) struct Command {
     pub purpose: Code,
     /// The bank that executes.
     pub from_bank: Code,
-    /// Whether the debited account is our corporate one.
+    /// Whether the debited account is ours, or was.
     pub from_ours: bool,
     /// The bank of the credited account.
     pub to_bank: Code,
-    /// Whether the credited account is our corporate one.
+    /// Whether the credited account was ours when the command was taken in.
     pub to_ours: bool,
     /// Whole won.
     pub amount: i64,
@@ -202,7 +202,7 @@ pub(crate) struct Reversal {
     pub amount: i64,
 }
 
-/// A contract: our corporate account at a bank.
+/// A corporate account of ours, of a contract as it is or was.
 #[derive(Debug, Clone)]
 pub(crate) struct Contract {
     /// The bank.

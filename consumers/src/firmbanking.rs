@@ -253,13 +253,14 @@ async fn insert(
     sqlx::query(
         "INSERT INTO banking.firmbanking
                 (firmbanking_id, origin_id, correlation_id, purpose, from_bank, from_account,
-                 to_bank, to_account, to_holder_name, amount, traceparent, holder_checked,
+                 to_bank, to_account, to_holder_name, amount, traceparent, to_ours, holder_checked,
                  due_at, created_at, changed_at)
-         SELECT t.*, t.holder IS NULL, $12, $12, $12
+         SELECT t.*, t.holder IS NULL, $13, $13, $13
            FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-                       $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+                       $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
+                       $12::boolean[])
                 AS t(id, origin, correlation, purpose, from_bank, from_account, to_bank, to_account,
-                     holder, amount, traceparent)",
+                     holder, amount, traceparent, to_ours)",
     )
     .bind(
         taken
@@ -320,6 +321,12 @@ async fn insert(
         taken
             .iter()
             .map(|taken| taken.traceparent.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        taken
+            .iter()
+            .map(|taken| taken.command.to_ours)
             .collect::<Vec<_>>(),
     )
     .bind(at)

@@ -48,13 +48,17 @@ pub struct Command {
     pub from: BankAccount,
     /// The account to credit.
     pub to: BankAccount,
+    /// Whether that one is ours, too, as the contracts are now.
+    pub to_ours: bool,
 }
 
 /// Decides whether a command may go to the bank.
 ///
 /// `contract_of` gives the contract with a bank. The purposes of our own flows
 /// are taken only with such a request behind them: otherwise anybody who can
-/// write to the topic could draw money in a flow's name.
+/// write to the topic could draw money in a flow's name. Their commands move our
+/// money on the account of the contract as it is now: the message names the one
+/// of the instant it was written, and the contract may have been changed since.
 pub fn decide<'a>(
     request: &FirmbankingRequest,
     origin: Option<&Origin>,
@@ -73,25 +77,22 @@ pub fn decide<'a>(
     {
         return Err(Reason::InvalidField);
     }
-    let from = normalised(&request.from.bank_code, &request.from.account_number)?;
-    let to = normalised(&request.to.bank_code, &request.to.account_number)?;
+    let mut from = normalised(&request.from.bank_code, &request.from.account_number)?;
+    let mut to = normalised(&request.to.bank_code, &request.to.account_number)?;
     if from == to {
         return Err(Reason::InvalidField);
     }
-    let ours = |account: &BankAccount| {
-        contract_of(&account.bank_code)
-            .is_some_and(|contract| contract.corporate_account == account.account_number)
-    };
     let contract = contract_of(&from.bank_code).ok_or(Reason::NoContract)?;
     if !contract.in_force {
         return Err(Reason::NoContract);
     }
+    let corporate = &contract.corporate_account;
     if is_reserved(purpose) {
         let origin = origin.ok_or(Reason::UnknownOrigin)?;
         let accounts_fit = if purpose == PURPOSE_RECHARGE {
-            from == origin.account && ours(&to)
+            from == origin.account && to.bank_code == from.bank_code
         } else {
-            ours(&from) && to == origin.account
+            to == origin.account
         };
         if origin.purpose != purpose
             || origin.amount != amount
@@ -101,12 +102,23 @@ pub fn decide<'a>(
         {
             return Err(Reason::UnknownOrigin);
         }
-    } else if !ours(&from) {
+        let ours = if purpose == PURPOSE_RECHARGE {
+            &mut to
+        } else {
+            &mut from
+        };
+        ours.account_number.clone_from(corporate);
+        if from == to {
+            return Err(Reason::InvalidField);
+        }
+    } else if from.account_number != *corporate {
         // A direct command moves our own money only; drawing from a member's
         // account needs a recharge.
         return Err(Reason::NotOurAccount);
     }
-    Ok(Command { from, to })
+    let to_ours = contract_of(&to.bank_code)
+        .is_some_and(|contract| contract.corporate_account == to.account_number);
+    Ok(Command { from, to, to_ours })
 }
 
 /// A command that a bank has answered, as far as the ledger cares.
@@ -206,3 +218,6 @@ pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, 
         Err(Reason::InvalidField)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn the_sequences_go_everywhere() {
 }
 
 /// Where sequences must get to.
-const PLACES: [&str; 44] = [
+const PLACES: [&str; 46] = [
     "recharge awaits its bank",
     "recharge invalid_amount",
     "recharge below_recharge_minimum",
@@ -111,6 +111,8 @@ const PLACES: [&str; 44] = [
     "direct done",
     "direct came back",
     "a command without a contract",
+    "a command that names our account of before",
+    "a direct command from our account of before",
     "a reversal before the result",
     "a shortfall",
     "a message again",

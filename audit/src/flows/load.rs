@@ -186,13 +186,15 @@ async fn commands(
     texts: &Interned,
 ) -> Result<Vec<Command>, AuditError> {
     const QUERY: &str = "SELECT f.firmbanking_id, f.origin_id, f.purpose, f.from_bank, f.to_bank, \
-                         a.corporate_account, b.corporate_account, f.amount, f.fee, \
+                         a.corporate_account, f.to_ours::int, f.amount, f.fee, \
                          f.business_date, f.transaction_number, f.state \
                          FROM banking.firmbanking f \
-                         LEFT JOIN banking.contract a ON a.bank_code = f.from_bank \
-                                                     AND a.corporate_account = f.from_account \
-                         LEFT JOIN banking.contract b ON b.bank_code = f.to_bank \
-                                                     AND b.corporate_account = f.to_account";
+                         LEFT JOIN (SELECT bank_code, corporate_account FROM banking.contract \
+                                     UNION \
+                                    SELECT bank_code, corporate_account \
+                                      FROM banking.contract_version) a \
+                                ON a.bank_code = f.from_bank \
+                               AND a.corporate_account = f.from_account";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         let (id, origin) = (fields.id()?, fields.id()?);
@@ -201,7 +203,7 @@ async fn commands(
             texts.optional(fields.text()?),
             texts.optional(fields.text()?),
         );
-        let (from_ours, to_ours) = (fields.text()?.is_some(), fields.text()?.is_some());
+        let (from_ours, to_ours) = (fields.text()?.is_some(), fields.i32()? == Some(1));
         let (amount, fee) = (fields.i64()?, fields.i64()?);
         let (date, number) = (fields.i32()?, fields.i32()?);
         let state = match fields.text()? {
@@ -282,7 +284,9 @@ async fn contracts(
     connection: &mut PgConnection,
     texts: &Interned,
 ) -> Result<Vec<Contract>, AuditError> {
-    const QUERY: &str = "SELECT bank_code, corporate_account FROM banking.contract";
+    // Those that a contract had before, too: what moved on them is still ours.
+    const QUERY: &str = "SELECT bank_code, corporate_account FROM banking.contract \
+                          UNION SELECT bank_code, corporate_account FROM banking.contract_version";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         let bank_code = fields.text()?.unwrap_or_default().to_string();

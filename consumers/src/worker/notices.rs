@@ -133,8 +133,7 @@ async fn waiting(
                 n.reversed_at, f.firmbanking_id, f.state, f.amount, f.purpose, f.origin_id,
                 f.correlation_id, f.traceparent,
                 EXISTS (SELECT 1 FROM banking.reversal r WHERE r.firmbanking_id = f.firmbanking_id),
-                (SELECT c.bank_code FROM banking.contract c
-                  WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
+                CASE WHEN f.to_ours THEN f.to_bank END
            FROM banking.notice n
            LEFT JOIN banking.firmbanking f
                   ON f.from_bank = n.bank_code AND f.business_date = n.business_date

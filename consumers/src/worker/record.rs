@@ -393,9 +393,7 @@ async fn change(
              RETURNING f.firmbanking_id, f.origin_id, f.correlation_id, f.purpose, f.from_bank,
                        f.amount, f.business_date,
                        f.transaction_number, f.traceparent,
-                       (SELECT c.bank_code FROM banking.contract c
-                         WHERE c.bank_code = f.to_bank AND c.corporate_account = f.to_account)
-                           AS to_ours,
+                       CASE WHEN f.to_ours THEN f.to_bank END AS to_ours,
                        a.fence, a.state, a.detail
          ), history AS (
              INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rows::{Command, CommandState, Message, Payout, Recharge, Remittance};
 use super::step::Call;
-use super::world::{World, bank_number, corporate};
+use super::world::{World, bank_number};
 use crate::firmbanking::{self, Answered, Origin};
 use crate::{Reason, remittance};
 
@@ -90,6 +90,7 @@ impl World {
             request,
             origin,
             state: CommandState::Asked,
+            to_ours: false,
             done_by_bank: false,
             fee: 0,
             undone_by_bank: false,
@@ -155,9 +156,25 @@ impl World {
             contracts.iter().find(|it| it.0 == code).map(|it| &it.1)
         });
         match decided {
-            Ok(_) => self.set(id, CommandState::Taken),
-            Err(Reason::NoContract) => {
-                self.see("a command without a contract");
+            Ok(taken) => {
+                let request = &command.request;
+                if (&taken.from, &taken.to) != (&request.from, &request.to) {
+                    self.see("a command that names our account of before");
+                }
+                self.commands.entry(id).and_modify(|it| {
+                    it.state = CommandState::Taken;
+                    it.to_ours = taken.to_ours;
+                    (it.request.from, it.request.to) = (taken.from, taken.to);
+                });
+            }
+            Err(reason @ (Reason::NoContract | Reason::NotOurAccount)) => {
+                if reason == Reason::NotOurAccount && command.origin.is_some() {
+                    self.wrong = Some("a command of ours is refused for our account".into());
+                }
+                self.see(match reason {
+                    Reason::NoContract => "a command without a contract",
+                    _ => "a direct command from our account of before",
+                });
                 self.set(id, CommandState::Refused);
                 self.tell(id);
             }
@@ -183,7 +200,7 @@ impl World {
                 self.at_bank[to] += amount;
             } else if call.does {
                 self.at_bank[from] -= amount;
-                if command.request.to == corporate(to) {
+                if command.to_ours {
                     self.at_bank[to] += amount;
                 }
             }
@@ -245,7 +262,7 @@ impl World {
             command.undone_by_bank = true;
             let to = bank_number(&command.request.to.bank_code);
             self.at_bank[bank_number(&command.request.from.bank_code)] += command.request.amount;
-            if command.request.to == corporate(to) {
+            if command.to_ours {
                 self.at_bank[to] -= command.request.amount;
             }
         }
@@ -314,12 +331,11 @@ impl World {
 impl Command {
     fn answered(&self, firmbanking_id: Uuid) -> Answered<'_> {
         let to = &self.request.to;
-        let ours = *to == corporate(bank_number(&to.bank_code));
         Answered {
             firmbanking_id,
             purpose: &self.request.purpose,
             from_bank: &self.request.from.bank_code,
-            to_ours: ours.then_some(&*to.bank_code),
+            to_ours: self.to_ours.then_some(&*to.bank_code),
             amount: self.request.amount,
         }
     }

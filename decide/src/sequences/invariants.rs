@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::rows::{CommandState, State};
-use super::world::{BANKS, CAPITAL, FRANCHISES, World, bank_number, corporate, franchise};
+use super::world::{BANKS, CAPITAL, FRANCHISES, World, bank_number, franchise};
 use crate::account::bank_owner;
 use crate::{AccountKind, SystemAccount};
 
@@ -273,7 +273,7 @@ fn cash_is_what_we_heard_of(world: &World) -> Holds {
             continue;
         }
         held[bank_number(from)] -= request.amount;
-        match request.to == corporate(bank_number(to)) {
+        match command.to_ours {
             true => held[bank_number(to)] += request.amount,
             false => suspense += request.amount,
         }

@@ -84,6 +84,8 @@ pub(super) struct Command {
     pub(super) request: FirmbankingRequest,
     pub(super) origin: Option<(Uuid, Origin)>,
     pub(super) state: CommandState,
+    /// Whether it goes to an account of ours, as it was when it was taken in.
+    pub(super) to_ours: bool,
     /// Whether the bank has moved the money, whatever we know of it.
     pub(super) done_by_bank: bool,
     pub(super) fee: i64,

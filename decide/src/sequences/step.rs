@@ -33,6 +33,8 @@ pub(super) enum Step {
     Hold(usize),
     /// A contract is in force from now on, or suspended.
     Contract(usize, bool),
+    /// A contract names another account of ours from now on.
+    Account(usize),
     /// A member is open from now on, or closed.
     Member(usize, bool),
     /// The next day in Korea.
@@ -101,6 +103,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => (which(), prop_oneof![Just(0), Just(250), 1..=10_000]).prop_map(|(whose, bps)| Step::Rate(whose, bps)),
         1 => which().prop_map(Step::Hold),
         1 => (which(), prop::bool::weighted(0.7)).prop_map(|(which, on)| Step::Contract(which, on)),
+        1 => which().prop_map(Step::Account),
         1 => (which(), prop::bool::weighted(0.7)).prop_map(|(which, open)| Step::Member(which, open)),
         1 => Just(Step::Tomorrow),
     ]

@@ -37,6 +37,8 @@ pub(super) struct World {
     pub(super) postings: Vec<Posting>,
     keys: BTreeSet<(Uuid, i16, i16)>,
     pub(super) in_force: [bool; 2],
+    /// How often each contract was given another account.
+    pub(super) accounts: [u32; 2],
     /// What the corporate accounts hold, by the banks' own books.
     pub(super) at_bank: [i64; 2],
     pub(super) rates: BTreeMap<Uuid, i32>,
@@ -77,13 +79,6 @@ pub(super) fn registered(member: Uuid) -> Option<BankAccount> {
     })
 }
 
-pub(super) fn corporate(bank: usize) -> BankAccount {
-    BankAccount {
-        bank_code: BANKS[bank].into(),
-        account_number: format!("99{bank:06}"),
-    }
-}
-
 pub(super) fn bank_number(code: &str) -> usize {
     usize::from(code == BANKS[1])
 }
@@ -114,6 +109,7 @@ impl World {
             postings: Vec::new(),
             keys: BTreeSet::new(),
             in_force: [true; 2],
+            accounts: [0; 2],
             at_bank: [CAPITAL; 2],
             rates: (0..FRANCHISES).map(|n| (franchise(n), 250)).collect(),
             holds: BTreeSet::new(),
@@ -190,6 +186,7 @@ impl World {
                 }
             }
             Step::Contract(which, on) => self.in_force[which % 2] = *on,
+            Step::Account(which) => self.accounts[which % 2] += 1,
             Step::Member(which, open) => self.set_open(*which, *open),
             Step::Tomorrow => self.now += TimeDelta::days(1),
         }
@@ -323,8 +320,16 @@ impl World {
     pub(super) fn contract(&self, code: &str) -> Contract {
         let bank = bank_number(code);
         Contract {
-            corporate_account: corporate(bank).account_number,
+            corporate_account: self.corporate(bank).account_number,
             in_force: self.in_force[bank],
+        }
+    }
+
+    /// Our account at a bank, as its contract names it now.
+    pub(super) fn corporate(&self, bank: usize) -> BankAccount {
+        BankAccount {
+            bank_code: BANKS[bank].into(),
+            account_number: format!("99{bank:03}{:03}", self.accounts[bank]),
         }
     }
 
@@ -332,7 +337,7 @@ impl World {
     pub(super) fn corporate_accounts(&self) -> Vec<BankAccount> {
         (0..2)
             .filter(|bank| self.in_force[*bank])
-            .map(corporate)
+            .map(|bank| self.corporate(bank))
             .collect()
     }
 

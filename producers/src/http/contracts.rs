@@ -98,7 +98,8 @@ pub(crate) struct Contract {
 /// `no_contract` in both cases.
 ///
 /// The same call can be made again; a contract that is created with an opening
-/// capital gets it once.
+/// capital gets it once. The corporate account can be another once no command of
+/// that bank is under way and the ledger has no cash there.
 #[utoipa::path(
     put,
     path = "/contracts/{bank_code}",
@@ -108,7 +109,7 @@ pub(crate) struct Contract {
     responses(
         (status = 201, description = "Created", body = Contract),
         (status = 200, description = "Changed", body = Contract),
-        (status = 409, description = "The opening capital is another", body = ProblemBody),
+        (status = 409, description = "`opening_capital_is_set`, `corporate_account_in_use`", body = ProblemBody),
         (status = 422, description = "The content", body = ProblemBody),
     )
 )]
@@ -127,6 +128,7 @@ pub(crate) async fn put(
         .transpose()?;
     let contract = body.check(bank_code)?;
     let mut transaction = app.pool.begin().await?;
+    check_account(&mut transaction, &contract).await?;
     let created = upsert(&mut transaction, &contract).await?;
     versions::append(&mut transaction, &contract.bank_code).await?;
     match (created, opening) {
@@ -227,6 +229,43 @@ async fn upsert(connection: &mut PgConnection, contract: &Contract) -> Result<bo
     .fetch_one(connection)
     .await?
     .try_get(0)
+}
+
+/// Refuses another corporate account while the present one has our money, or a
+/// command that names it is under way: the ledger keeps one cash account a bank, and
+/// what the bank knows under the old number would be missing under the new one.
+async fn check_account(connection: &mut PgConnection, contract: &Contract) -> Result<(), Problem> {
+    let row = sqlx::query(
+        "SELECT EXISTS (SELECT 1 FROM banking.firmbanking f
+                         WHERE f.from_bank = c.bank_code
+                           AND f.state IN ('pending', 'sending', 'unknown')),
+                EXISTS (SELECT 1 FROM banking.firmbanking f
+                         WHERE f.from_bank = c.bank_code AND f.transaction_number IS NOT NULL),
+                (SELECT -coalesce(sum(balance), 0)::bigint FROM money.account
+                  WHERE kind = $3 AND owner = $4)
+           FROM banking.contract c
+          WHERE c.bank_code = $1 AND c.corporate_account <> $2
+            FOR UPDATE OF c",
+    )
+    .bind(&contract.bank_code)
+    .bind(&contract.corporate_account)
+    .bind(AccountKind::CorporateCash.number())
+    .bind(bank_owner(&contract.bank_code))
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let (under_way, used, cash): (bool, bool, i64) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let detail = if under_way {
+        "corporate_account: commands of this bank are under way with the present one".to_owned()
+    } else if used && cash != 0 {
+        format!(
+            "corporate_account: by the ledger the present one holds {cash} won; move them first"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Problem::conflict("corporate_account_in_use", detail))
 }
 
 /// The entry of a bank's opening capital: derived from the bank, so that a

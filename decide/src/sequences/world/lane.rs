@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::rows::{Paid, Recharge, Remittance, State};
 use super::kept::{Flow, Row, rejected};
-use super::{World, corporate, customer, franchise, registered};
+use super::{World, customer, franchise, registered};
 use crate::cancel;
 use crate::limits::korean_day;
 use crate::payment::{self, Franchise};
@@ -120,7 +120,7 @@ impl Lane {
                 to_ours,
                 amount,
             } => {
-                let (from, other) = (corporate(from % 2), corporate((from + 1) % 2));
+                let (from, other) = (world.corporate(from % 2), world.corporate((from + 1) % 2));
                 let outside = BankAccount {
                     account_number: "555".into(),
                     ..other.clone()

@@ -1,0 +1,198 @@
+use super::*;
+use mypay_schemas::firmbanking::{PURPOSE_CLOSING, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT};
+
+const BANK: &str = "004";
+const OTHER: &str = "088";
+const CORPORATE: &str = "990004000001";
+const BEFORE: &str = "990004000000";
+
+fn at(bank_code: &str, account_number: &str) -> BankAccount {
+    BankAccount {
+        bank_code: bank_code.into(),
+        account_number: account_number.into(),
+    }
+}
+
+fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequest {
+    let payout = ![PURPOSE_RECHARGE, "staff"].contains(&purpose);
+    FirmbankingRequest {
+        message_id: String::new(),
+        correlation_id: String::new(),
+        requested_at: 0,
+        purpose: purpose.into(),
+        from,
+        to,
+        amount: 10_000,
+        to_holder_name: payout.then(|| "김민지".into()),
+        causation_id: None,
+    }
+}
+
+fn origin(purpose: &'static str, account: BankAccount) -> Origin {
+    Origin {
+        purpose,
+        amount: 10_000,
+        from_bank: BANK.into(),
+        holder_name: (purpose != PURPOSE_RECHARGE).then(|| "김민지".into()),
+        account,
+    }
+}
+
+/// Contracts with both banks, ours with the first as told.
+fn taken(
+    request: &FirmbankingRequest,
+    origin: Option<&Origin>,
+    in_force: bool,
+) -> Result<Command, Reason> {
+    let contracts = [(BANK, CORPORATE), (OTHER, "990088000001")].map(|(code, account)| {
+        let contract = Contract {
+            corporate_account: account.into(),
+            in_force,
+        };
+        (code, contract)
+    });
+    decide(request, origin, |code| {
+        let mut contracts = contracts.iter();
+        contracts.find(|it| it.0 == code).map(|it| &it.1)
+    })
+}
+
+#[test]
+fn our_side_is_the_account_of_the_contract_as_it_is_now() {
+    let theirs = at(BANK, "110200300");
+    for named in [CORPORATE, BEFORE] {
+        let ours = at(BANK, named);
+        let drawn = request(PURPOSE_RECHARGE, theirs.clone(), ours.clone());
+        let command = taken(
+            &drawn,
+            Some(&origin(PURPOSE_RECHARGE, theirs.clone())),
+            true,
+        );
+        let command = command.expect("a recharge stands behind it");
+        assert_eq!(
+            (command.from, command.to),
+            (theirs.clone(), at(BANK, CORPORATE))
+        );
+        assert!(command.to_ours);
+        for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
+            let paid = request(purpose, ours.clone(), theirs.clone());
+            let command = taken(&paid, Some(&origin(purpose, theirs.clone())), true);
+            let command = command.expect("a payout stands behind it");
+            assert_eq!(
+                (command.from, command.to),
+                (at(BANK, CORPORATE), theirs.clone())
+            );
+            assert!(!command.to_ours);
+        }
+    }
+}
+
+#[test]
+fn a_command_of_a_flow_is_what_the_flow_asked_for() {
+    let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, "110200300"));
+    let recharge = origin(PURPOSE_RECHARGE, theirs.clone());
+    let drawn = request(PURPOSE_RECHARGE, theirs.clone(), ours.clone());
+    let payout = origin(PURPOSE_REMITTANCE, theirs.clone());
+    let paid = request(PURPOSE_REMITTANCE, ours.clone(), theirs.clone());
+    let forged = |request: &FirmbankingRequest, change: fn(&mut FirmbankingRequest)| {
+        let mut request = request.clone();
+        change(&mut request);
+        request
+    };
+    for (request, origin) in [
+        (drawn.clone(), None),
+        (drawn.clone(), Some(&payout)),
+        (paid.clone(), Some(&recharge)),
+        (forged(&drawn, |it| it.amount += 1), Some(&recharge)),
+        (
+            forged(&drawn, |it| it.from = at(BANK, "1")),
+            Some(&recharge),
+        ),
+        // Our account at another bank: the ledger would have it at this one.
+        (
+            forged(&drawn, |it| it.to = at(OTHER, "990088000001")),
+            Some(&recharge),
+        ),
+        (forged(&paid, |it| it.amount -= 1), Some(&payout)),
+        (forged(&paid, |it| it.to = at(BANK, "1")), Some(&payout)),
+        (
+            forged(&paid, |it| it.from = at(OTHER, "990088000001")),
+            Some(&payout),
+        ),
+        (forged(&paid, |it| it.to_holder_name = None), Some(&payout)),
+        (
+            forged(&paid, |it| it.to_holder_name = Some("이준".into())),
+            Some(&payout),
+        ),
+    ] {
+        assert_eq!(
+            taken(&request, origin, true),
+            Err(Reason::UnknownOrigin),
+            "{request:?}"
+        );
+    }
+    assert_eq!(
+        taken(&drawn, Some(&recharge), false),
+        Err(Reason::NoContract)
+    );
+    assert_eq!(taken(&paid, Some(&payout), false), Err(Reason::NoContract));
+}
+
+#[test]
+fn money_is_not_paid_to_the_account_it_comes_from() {
+    let ours = at(BANK, CORPORATE);
+    let paid = request(PURPOSE_REMITTANCE, at(BANK, BEFORE), ours.clone());
+    let payout = origin(PURPOSE_REMITTANCE, ours.clone());
+    assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    let direct = request("staff", ours.clone(), at(BANK, "9900-0400 0001"));
+    assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+}
+
+#[test]
+fn a_direct_command_moves_our_own_money() {
+    let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, "110200300"));
+    let direct = |from: &BankAccount, to: &BankAccount| {
+        taken(&request("staff", from.clone(), to.clone()), None, true)
+    };
+    let out = direct(&ours, &theirs).expect("our own money");
+    assert!(!out.to_ours);
+    let between = direct(&ours, &at(OTHER, "990088-000001")).expect("our own money");
+    assert!(between.to_ours);
+    assert_eq!(direct(&theirs, &ours), Err(Reason::NotOurAccount));
+    assert_eq!(
+        direct(&at(BANK, BEFORE), &theirs),
+        Err(Reason::NotOurAccount)
+    );
+    assert_eq!(direct(&at("020", "1"), &theirs), Err(Reason::NoContract));
+}
+
+#[test]
+fn a_receiver_is_ours_or_suspense_as_it_was_taken_in() {
+    let id = Uuid::from_u128(1);
+    for (to_ours, receiver) in [
+        (Some(OTHER), SystemAccount::corporate_cash(OTHER, 0)),
+        (
+            None,
+            SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
+        ),
+    ] {
+        let answered = Answered {
+            firmbanking_id: id,
+            purpose: "staff",
+            from_bank: BANK,
+            to_ours,
+            amount: 10_000,
+        };
+        let mut book = Book::new(Default::default(), []);
+        answered.done(&mut book, 300);
+        answered.reversed(&mut book);
+        let changes = book.system_changes();
+        let of = |account: &SystemAccount| {
+            let mut of = changes.iter().filter(|it| it.0 == account.id());
+            of.map(|it| it.2).sum::<i64>()
+        };
+        // Undone to the won, but for the fee.
+        assert_eq!(of(&receiver), 0);
+        assert_eq!(of(&SystemAccount::corporate_cash(BANK, 0)).abs(), 300);
+    }
+}
