@@ -64,7 +64,14 @@ pub fn decide<'a>(
     origin: Option<&Origin>,
     contract_of: impl Fn(&str) -> Option<&'a Contract>,
 ) -> Result<Command, Reason> {
-    let amount = valid_amount(request.amount)?;
+    if is_reserved(&request.purpose) {
+        // Before all else: what is not a flow's gets no result either, which that
+        // flow would take for an answer.
+        let origin = origin.ok_or(Reason::UnknownOrigin)?;
+        let accounts = accounts_of_flow(request, origin).ok_or(Reason::UnknownOrigin)?;
+        return of_flow(request, accounts, contract_of);
+    }
+    valid_amount(request.amount)?;
     let purpose = request.purpose.as_str();
     if purpose.is_empty()
         || purpose.chars().count() > PURPOSE_MAX
@@ -77,48 +84,66 @@ pub fn decide<'a>(
     {
         return Err(Reason::InvalidField);
     }
-    let mut from = normalised(&request.from.bank_code, &request.from.account_number)?;
-    let mut to = normalised(&request.to.bank_code, &request.to.account_number)?;
+    let from = normalised(&request.from.bank_code, &request.from.account_number)?;
+    let to = normalised(&request.to.bank_code, &request.to.account_number)?;
     if from == to {
         return Err(Reason::InvalidField);
     }
-    let contract = contract_of(&from.bank_code).ok_or(Reason::NoContract)?;
-    if !contract.in_force {
-        return Err(Reason::NoContract);
-    }
-    let corporate = &contract.corporate_account;
-    if is_reserved(purpose) {
-        let origin = origin.ok_or(Reason::UnknownOrigin)?;
-        let accounts_fit = if purpose == PURPOSE_RECHARGE {
-            from == origin.account && to.bank_code == from.bank_code
-        } else {
-            to == origin.account
-        };
-        if origin.purpose != purpose
-            || origin.amount != amount
-            || origin.from_bank != from.bank_code
-            || origin.holder_name != request.to_holder_name
-            || !accounts_fit
-        {
-            return Err(Reason::UnknownOrigin);
-        }
-        let ours = if purpose == PURPOSE_RECHARGE {
-            &mut to
-        } else {
-            &mut from
-        };
-        ours.account_number.clone_from(corporate);
-        if from == to {
-            return Err(Reason::InvalidField);
-        }
-    } else if from.account_number != *corporate {
-        // A direct command moves our own money only; drawing from a member's
-        // account needs a recharge.
+    let contract = in_force(contract_of(&from.bank_code))?;
+    // A direct command moves our own money only; drawing from a member's account
+    // needs a recharge.
+    if from.account_number != contract.corporate_account {
         return Err(Reason::NotOurAccount);
     }
     let to_ours = contract_of(&to.bank_code)
         .is_some_and(|contract| contract.corporate_account == to.account_number);
     Ok(Command { from, to, to_ours })
+}
+
+/// The accounts of a flow's command, where it is what the flow asked for.
+fn accounts_of_flow(
+    request: &FirmbankingRequest,
+    origin: &Origin,
+) -> Option<(BankAccount, BankAccount)> {
+    let from = normalised(&request.from.bank_code, &request.from.account_number).ok()?;
+    let to = normalised(&request.to.bank_code, &request.to.account_number).ok()?;
+    let accounts_fit = if request.purpose == PURPOSE_RECHARGE {
+        from == origin.account && to.bank_code == from.bank_code
+    } else {
+        to == origin.account
+    };
+    let fits = accounts_fit
+        && origin.purpose == request.purpose
+        && origin.amount == request.amount
+        && origin.from_bank == from.bank_code
+        && origin.holder_name == request.to_holder_name;
+    fits.then_some((from, to))
+}
+
+fn of_flow<'a>(
+    request: &FirmbankingRequest,
+    (mut from, mut to): (BankAccount, BankAccount),
+    contract_of: impl Fn(&str) -> Option<&'a Contract>,
+) -> Result<Command, Reason> {
+    let contract = in_force(contract_of(&from.bank_code))?;
+    let ours = if request.purpose == PURPOSE_RECHARGE {
+        &mut to
+    } else {
+        &mut from
+    };
+    ours.account_number.clone_from(&contract.corporate_account);
+    if from == to {
+        return Err(Reason::InvalidField);
+    }
+    let to_ours = contract_of(&to.bank_code)
+        .is_some_and(|contract| contract.corporate_account == to.account_number);
+    Ok(Command { from, to, to_ours })
+}
+
+fn in_force(contract: Option<&Contract>) -> Result<&Contract, Reason> {
+    contract
+        .filter(|contract| contract.in_force)
+        .ok_or(Reason::NoContract)
 }
 
 /// A command that a bank has answered, as far as the ledger cares.

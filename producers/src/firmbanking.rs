@@ -1,5 +1,6 @@
 //! `POST /firmbankings` to `my.firmbanking.request`.
 
+use mypay_decide::firmbanking::is_reserved;
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use serde::Deserialize;
@@ -13,19 +14,20 @@ const PURPOSE_MAX: usize = 40;
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirmbankingBody {
-    /// Why, at most 40 characters. `recharge`, `remittance` and `settlement`
-    /// are kept for the flows of these names.
-    #[schema(example = "transfer", max_length = 40)]
+    /// Why, at most 40 characters. `recharge`, `remittance`, `settlement` and
+    /// `closing` are kept for the flows of these names.
+    #[schema(example = "transfer", min_length = 1, max_length = 40)]
     pub purpose: String,
     /// The account to debit, one of ours.
     pub from: AccountBody,
     /// The account to credit.
     pub to: AccountBody,
     /// Whole won.
-    #[schema(example = 1_000_000, minimum = 1)]
+    #[schema(example = 1_000_000, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: i64,
     /// Whose account `to` must be; the bank's own record is asked first.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     pub to_holder_name: Option<String>,
 }
 
@@ -34,10 +36,10 @@ pub struct FirmbankingBody {
 #[serde(deny_unknown_fields)]
 pub struct AccountBody {
     /// Three digits.
-    #[schema(example = "004")]
+    #[schema(example = "004", pattern = "^[0-9]{3}$")]
     pub bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789")]
+    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
     pub account_number: String,
 }
 
@@ -64,8 +66,13 @@ impl Body for FirmbankingBody {
             .to_holder_name
             .map(|name| text("to_holder_name", &name, HOLDER_NAME_MAX))
             .transpose()?;
+        let purpose = text("purpose", &self.purpose, PURPOSE_MAX)?;
+        if is_reserved(&purpose) {
+            let detail = format!("{purpose} is kept for the flow of that name");
+            return Err(Refusal::of_field("reserved_purpose", "purpose", detail));
+        }
         Ok(FirmbankingRequest {
-            purpose: text("purpose", &self.purpose, PURPOSE_MAX)?,
+            purpose,
             from: self.from.check(["from/bank_code", "from/account_number"])?,
             to: self.to.check(["to/bank_code", "to/account_number"])?,
             amount: amount(self.amount)?,

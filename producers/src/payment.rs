@@ -13,16 +13,16 @@ use crate::request::{Body, Head, Owner, Refusal, amount, text, uuid};
 #[serde(deny_unknown_fields)]
 pub struct PaymentBody {
     /// UUID of the member who pays.
-    #[schema(example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
+    #[schema(format = Uuid, example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     pub member_id: String,
     /// UUID of the franchise.
-    #[schema(example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5d")]
+    #[schema(format = Uuid, example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5d")]
     pub franchise_id: String,
     /// The franchise's own order number, at most 64 characters.
-    #[schema(example = "2026-000317", max_length = 64)]
+    #[schema(example = "2026-000317", min_length = 1, max_length = 64)]
     pub order_ref: String,
     /// Whole won.
-    #[schema(example = 12_500, minimum = 1)]
+    #[schema(example = 12_500, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: i64,
 }
 
@@ -60,10 +60,10 @@ impl Body for PaymentBody {
 pub struct CancellationBody {
     /// What is refunded, whole won; all that is left of the payment where absent.
     #[serde(default)]
-    #[schema(example = 3_000, minimum = 1)]
+    #[schema(example = 3_000, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: Option<i64>,
     /// Why, at most 200 characters.
-    #[schema(example = "out of stock", max_length = 200)]
+    #[schema(example = "out of stock", min_length = 1, max_length = 200)]
     pub reason: String,
 }
 

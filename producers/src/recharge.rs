@@ -11,10 +11,10 @@ use crate::request::{Body, Head, Owner, Refusal, amount, uuid};
 #[serde(deny_unknown_fields)]
 pub struct RechargeBody {
     /// UUID of the member.
-    #[schema(example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
+    #[schema(format = Uuid, example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     pub member_id: String,
     /// Whole won.
-    #[schema(example = 50_000, minimum = 1)]
+    #[schema(example = 50_000, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: i64,
 }
 

@@ -11,12 +11,12 @@ use crate::request::{Body, HOLDER_NAME_MAX, Head, Owner, Refusal, account, amoun
 #[serde(deny_unknown_fields)]
 pub struct RemittanceBody {
     /// UUID of the member whose my money goes down.
-    #[schema(example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
+    #[schema(format = Uuid, example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     pub sender_id: String,
     /// Where the money goes.
     pub receiver: ReceiverBody,
     /// Whole won.
-    #[schema(example = 30_000, minimum = 1)]
+    #[schema(example = 30_000, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: i64,
 }
 
@@ -38,6 +38,7 @@ pub enum ReceiverBody {
 #[serde(deny_unknown_fields)]
 pub struct MemberBody {
     /// UUID of the member.
+    #[schema(format = Uuid, example = "0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5c")]
     pub member_id: String,
 }
 
@@ -46,13 +47,13 @@ pub struct MemberBody {
 #[serde(deny_unknown_fields)]
 pub struct BankBody {
     /// Three digits.
-    #[schema(example = "004")]
+    #[schema(example = "004", pattern = "^[0-9]{3}$")]
     pub bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789")]
+    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
     pub account_number: String,
     /// Compared with the bank's own record before money moves.
-    #[schema(example = "김하나")]
+    #[schema(example = "김하나", min_length = 1, max_length = 100)]
     pub holder_name: String,
 }
 

@@ -18,6 +18,7 @@ pub struct SettlementBody {
     pub cut_at: DateTime<Utc>,
     /// UUID of the one franchise to settle; all where absent.
     #[serde(default)]
+    #[schema(format = Uuid)]
     pub franchise_id: Option<String>,
 }
 

@@ -44,6 +44,7 @@ def of_path(path, name):
         ("/payments/", "payments"),
         ("/settlements/", "runs"),
         ("/requests/", "requests"),
+        ("/firmbankings/", "commands"),
     ):
         if part in path:
             return TOWN[kind]
@@ -65,6 +66,16 @@ def before_call(ctx, case, kwargs):
         elif known:
             case.path_parameters[name] = CHANCE.choice(known)
     if isinstance(case.body, dict):
+        receiver = case.body.get("receiver")
+        if isinstance(receiver, dict) and isinstance(receiver.get("member_id"), str):
+            receiver["member_id"] = CHANCE.choice(TOWN["members"])
+        if isinstance(case.body.get("from"), dict):
+            # Our own money, or nothing would move.
+            ours = CHANCE.randrange(len(TOWN["banks"]))
+            case.body["from"] = {
+                "bank_code": TOWN["banks"][ours],
+                "account_number": TOWN["accounts"][ours],
+            }
         for field, kind in (
             ("member_id", "members"),
             ("sender_id", "members"),

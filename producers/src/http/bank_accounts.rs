@@ -32,13 +32,13 @@ const FIELDS: [&str; 2] = ["bank_code", "account_number"];
 #[serde(deny_unknown_fields)]
 pub(crate) struct BankAccountBody {
     /// Three digits.
-    #[schema(example = "004")]
+    #[schema(example = "004", pattern = "^[0-9]{3}$")]
     bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789")]
+    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
     account_number: String,
     /// As the bank has it.
-    #[schema(example = "김하나")]
+    #[schema(example = "김하나", min_length = 1, max_length = 100)]
     holder_name: String,
 }
 

@@ -21,7 +21,7 @@ use crate::request::Refusal;
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecisionBody {
     /// `done`, `refused` or `resend` of a command; `dismiss` of a notice.
-    #[schema(example = "done")]
+    #[schema(example = "done", pattern = "^(done|refused|resend|dismiss)$")]
     outcome: String,
     /// What the bank took for the command, whole won.
     #[serde(default)]

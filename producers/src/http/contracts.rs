@@ -35,13 +35,13 @@ const FEE_MAX: i64 = 1_000_000;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContractBody {
-    #[schema(example = "국민은행")]
+    #[schema(example = "국민은행", min_length = 1, max_length = 50)]
     bank_name: String,
     /// Number of our account at the bank.
-    #[schema(example = "900-000-000001")]
+    #[schema(example = "900-000-000001", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
     corporate_account: String,
     /// Whole won a command.
-    #[schema(example = 50)]
+    #[schema(example = 50, minimum = 0, maximum = 1_000_000)]
     fee: i64,
     /// The last day on which it is in force, in Korea.
     #[schema(example = "2027-12-31")]
@@ -52,6 +52,7 @@ pub(crate) struct ContractBody {
     status: ContractStatus,
     /// What the corporate account holds when the contract begins, whole won.
     /// Posted once; can be given only when the contract is created.
+    #[schema(minimum = 1, maximum = 100_000_000_000i64)]
     opening_capital: Option<i64>,
 }
 

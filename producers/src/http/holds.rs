@@ -26,7 +26,7 @@ const REASON_MAX: usize = 200;
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HoldBody {
-    #[schema(example = "disputed deliveries", max_length = 200)]
+    #[schema(example = "disputed deliveries", min_length = 1, max_length = 200)]
     reason: String,
 }
 

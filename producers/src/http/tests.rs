@@ -295,6 +295,16 @@ async fn each_field_has_its_bounds_and_a_code_for_whoever_passes_them() {
             "/purpose",
         ),
         (
+            command(" recharge ", "004", "004"),
+            "reserved_purpose",
+            "/purpose",
+        ),
+        (
+            command("closing", "004", "004"),
+            "reserved_purpose",
+            "/purpose",
+        ),
+        (
             command("fee", "x", "004"),
             "invalid_bank_code",
             "/from/bank_code",

@@ -19,6 +19,7 @@ use crate::written;
 #[into_params(parameter_in = Query)]
 pub(crate) struct MonthQuery {
     /// As in `2026-11`: of the business dates, which are Korean days.
+    #[param(pattern = "^2[0-9]{3}-(0[1-9]|1[0-2])$", example = "2026-11")]
     month: String,
 }
 

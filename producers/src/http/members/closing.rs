@@ -24,7 +24,7 @@ use crate::closing::{ClosingBody, yes};
 #[serde(deny_unknown_fields)]
 pub(crate) struct HowBody {
     /// Why it is closed.
-    #[schema(example = "moves abroad", max_length = 200)]
+    #[schema(example = "moves abroad", min_length = 1, max_length = 200)]
     reason: String,
     /// Whether what is left goes to the registered bank account; else a member who
     /// has money is not closed. True where absent.

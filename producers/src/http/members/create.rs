@@ -43,17 +43,18 @@ impl Kind {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberBody {
     kind: Kind,
-    #[schema(example = "김하나", max_length = 100)]
+    #[schema(example = "김하나", min_length = 1, max_length = 100)]
     name: String,
-    #[schema(example = "hana@example.com")]
+    #[schema(example = "hana@example.com", format = "email", max_length = 254)]
     email: Option<String>,
     /// The area of the address.
-    #[schema(example = "서울 강남구")]
+    #[schema(example = "서울 강남구", min_length = 1, max_length = 100)]
     area: String,
+    #[schema(min_length = 1, max_length = 300)]
     address: Option<String>,
     /// Of a franchise: hundredths of a percent of each payment, 0 to 10000;
     /// none is taken where absent.
-    #[schema(example = 225)]
+    #[schema(example = 225, minimum = 0, maximum = 10_000)]
     commission_bps: Option<i32>,
 }
 

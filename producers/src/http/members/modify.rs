@@ -24,17 +24,17 @@ use crate::request::{Refusal, email, text};
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberPatch {
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "김하나", max_length = 100)]
+    #[schema(value_type = Option<String>, example = "김하나", min_length = 1, max_length = 100)]
     name: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "hana@example.com")]
+    #[schema(value_type = Option<String>, example = "hana@example.com", format = "email", max_length = 254)]
     email: Option<Option<String>>,
     /// The area of the address.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, example = "서울 서초구")]
+    #[schema(value_type = Option<String>, example = "서울 서초구", min_length = 1, max_length = 100)]
     area: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 300)]
     address: Option<Option<String>>,
 }
 
