@@ -122,6 +122,27 @@ impl World {
         Ok(())
     }
 
+    /// Suspends all contracts but one, so that no other bank pays in its place. Gives
+    /// which were in force.
+    pub async fn only_contract(&self, bank_code: &str) -> anyhow::Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "UPDATE banking.contract SET status = 'SUSPENDED'
+              WHERE bank_code <> $1 AND status = 'ACTIVE' RETURNING bank_code",
+        )
+        .bind(bank_code)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Contracts are in force again.
+    pub async fn contracts_in_force(&self, banks: &[String]) -> anyhow::Result<()> {
+        sqlx::query("UPDATE banking.contract SET status = 'ACTIVE' WHERE bank_code = ANY($1)")
+            .bind(banks)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The table of answer codes with other texts in it, as a file.
     pub fn answer_codes(&self, replaced: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
         let mut table =

@@ -154,7 +154,7 @@ pub async fn attempt<H: Handler>(
     )
     .await?;
     let waiting = seen.waiting;
-    let mut fates = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
+    let (mut fates, rivals) = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
     watch.was(Step::Claim);
     let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
     let mut outcomes = Vec::new();
@@ -164,11 +164,11 @@ pub async fn attempt<H: Handler>(
             .load(&mut transaction, &fresh, at, mode.locked)
             .await?;
         watch.was(Step::Load);
-        let verdicts = decide(handler, &mut state, &fresh, at)?;
+        let verdicts = decide(handler, &mut state, &fresh, rivals, at)?;
         watch.was(Step::Decide);
         let claims = claims(&fresh, &verdicts);
         claim(&mut transaction, fence.lane, &claims, mode, waiting).await?;
-        outcomes = judged(&mut fates, verdicts);
+        outcomes = judged(&mut fates, &fresh, verdicts);
         decided = Some(state);
     }
     park::<H>(&mut transaction, fence.lane, batch, mode, at).await?;
@@ -194,10 +194,7 @@ pub async fn attempt<H: Handler>(
     Ok(events)
 }
 
-fn fresh<'a, M>(
-    batch: &'a [Arrival<M>],
-    fates: &'a [Fate],
-) -> impl Iterator<Item = &'a Arrived<M>> {
+fn fresh<'a, M>(batch: &'a [Arrival<M>], fates: &[Fate]) -> impl Iterator<Item = &'a Arrived<M>> {
     batch
         .iter()
         .zip(fates)
@@ -250,11 +247,13 @@ async fn look_up<H: Handler>(
         known,
         waiting,
         parked,
+        rivals: false,
         first_in_batch: HashMap::with_capacity_and_hasher(batch.len(), IdHash::default()),
     })
 }
 
-/// Finds out which messages are new, which are known, and which can never work.
+/// Finds out which messages are new, which are known, and which can never work; and
+/// whether some of the new ones have the same id.
 fn fates<H: Handler>(
     mut seen: Seen,
     lane: &Lane,
@@ -262,8 +261,8 @@ fn fates<H: Handler>(
     before: &Before,
     batch: &[Arrival<H::Message>],
     mode: &Mode,
-) -> Vec<Fate> {
-    batch
+) -> (Vec<Fate>, bool) {
+    let fates = batch
         .iter()
         .map(|arrival| {
             let fate = match arrival {
@@ -283,7 +282,8 @@ fn fates<H: Handler>(
                 fate => fate,
             }
         })
-        .collect()
+        .collect();
+    (fates, seen.rivals)
 }
 
 /// What is known while the messages of a batch are looked at in their order.
@@ -292,6 +292,10 @@ struct Seen {
     /// Whether one of those waits, put there by the edge.
     waiting: bool,
     parked: HashSet<String>,
+    /// Whether new messages have the same id with different contents. Which of them
+    /// is the first is known when those before it are decided on: what is not
+    /// claimed must not keep out what is.
+    rivals: bool,
     first_in_batch: HashMap<Uuid, ContentHash, IdHash>,
 }
 
@@ -321,9 +325,14 @@ impl Seen {
         // Only a message that is to be handled is the first of its id: one that
         // conflicts with a row must not keep the right one out.
         match self.first_in_batch.entry(arrived.id) {
-            Entry::Occupied(first) => return repeated(*first.get(), arrived.content_hash),
-            Entry::Vacant(place) => place.insert(arrived.content_hash),
-        };
+            Entry::Occupied(first) if *first.get() == arrived.content_hash => {
+                return Fate::Duplicate;
+            }
+            Entry::Occupied(_) => self.rivals = true,
+            Entry::Vacant(place) => {
+                place.insert(arrived.content_hash);
+            }
+        }
         if !self.parked.is_empty()
             && self
                 .parked
@@ -397,18 +406,27 @@ fn seen_before<M>(known: &Known, arrived: &Arrived<M>, lane: &Lane, before: &Bef
     }
 }
 
+/// A handler's verdict, or the content that another message of the batch has just
+/// claimed the id with.
+type Judged = Result<Verdict, ContentHash>;
+
 /// Turns verdicts into fates; gives the outcomes of those that are handled.
-fn judged(fates: &mut [Fate], verdicts: Vec<Verdict>) -> Vec<Outcome> {
-    let fresh = fates.iter_mut().filter(|fate| matches!(fate, Fate::Fresh));
-    fresh
+fn judged<M>(fates: &mut [Fate], fresh: &[&Arrived<M>], verdicts: Vec<Judged>) -> Vec<Outcome> {
+    let fates = fates.iter_mut().filter(|fate| matches!(fate, Fate::Fresh));
+    fates
+        .zip(fresh)
         .zip(verdicts)
-        .filter_map(|(fate, verdict)| match verdict {
-            Verdict::Handled(outcome) => Some(outcome),
-            Verdict::Ignored => {
+        .filter_map(|((fate, arrived), verdict)| match verdict {
+            Ok(Verdict::Handled(outcome)) => Some(outcome),
+            Ok(Verdict::Ignored) => {
                 *fate = Fate::Nothing;
                 None
             }
-            Verdict::Dead(reason) => {
+            Err(claimed) => {
+                *fate = repeated(claimed, arrived.content_hash);
+                None
+            }
+            Ok(Verdict::Dead(reason)) => {
                 let detail = "no request of ours stands behind this message".to_string();
                 *fate = Fate::Dead(Why { reason, detail });
                 None
@@ -423,13 +441,22 @@ fn decide<H: Handler>(
     handler: &H,
     state: &mut H::State,
     fresh: &[&Arrived<H::Message>],
+    rivals: bool,
     at: DateTime<Utc>,
-) -> Result<Vec<Verdict>, AttemptError> {
+) -> Result<Vec<Judged>, AttemptError> {
+    let mut claimed: HashMap<Uuid, ContentHash> = HashMap::new();
     std::panic::catch_unwind(AssertUnwindSafe(|| {
-        fresh
-            .iter()
-            .map(|arrived| handler.decide(state, arrived, at))
-            .collect()
+        let one = |arrived: &&Arrived<H::Message>| {
+            if rivals && let Some(content) = claimed.get(&arrived.id) {
+                return Err(*content);
+            }
+            let verdict = handler.decide(state, arrived, at);
+            if rivals && matches!(verdict, Verdict::Handled(_)) {
+                claimed.insert(arrived.id, arrived.content_hash);
+            }
+            Ok(verdict)
+        };
+        fresh.iter().map(one).collect()
     }))
     .map_err(|panic| {
         let what = panic
@@ -441,19 +468,19 @@ fn decide<H: Handler>(
     })
 }
 
-fn claims<M>(fresh: &[&Arrived<M>], verdicts: &[Verdict]) -> Vec<Claim> {
+fn claims<M>(fresh: &[&Arrived<M>], verdicts: &[Judged]) -> Vec<Claim> {
     fresh
         .iter()
         .zip(verdicts)
         .filter_map(|(arrived, verdict)| match verdict {
-            Verdict::Handled(outcome) => Some(Claim {
+            Ok(Verdict::Handled(outcome)) => Some(Claim {
                 message_id: arrived.id,
                 content_hash: arrived.content_hash,
                 offset: arrived.offset,
                 created_at: arrived.created_at,
                 outcome: outcome.clone(),
             }),
-            Verdict::Ignored | Verdict::Dead(_) => None,
+            Ok(Verdict::Ignored | Verdict::Dead(_)) | Err(_) => None,
         })
         .collect()
 }

@@ -188,7 +188,7 @@ fn a_receiver_is_ours_or_suspense_as_it_was_taken_in() {
         answered.reversed(&mut book);
         let changes = book.system_changes();
         let of = |account: &SystemAccount| {
-            let mut of = changes.iter().filter(|it| it.0 == account.id());
+            let of = changes.iter().filter(|it| it.0 == account.id());
             of.map(|it| it.2).sum::<i64>()
         };
         // Undone to the won, but for the fee.

@@ -63,7 +63,7 @@ async fn without_a_contract_in_force_nothing_moves() -> anyhow::Result<()> {
     let bank = world.banks(&[BANK]).await?;
     let client = Client::new(&world);
     client.accepts().await?;
-    let others = others_suspended(&world).await?;
+    let others = world.only_contract(BANK).await?;
     let (member, receiver) = member(&world, &bank).await?;
     let flows = [Flow::Recharge, Flow::Remittance, Flow::Firmbanking];
     let before: Vec<_> = flows
@@ -105,7 +105,7 @@ async fn without_a_contract_in_force_nothing_moves() -> anyhow::Result<()> {
     }
     ensure!(world.balances(&[member]).await?[&member] == 500_000);
     agree(&client, 300, "2099-12-31", "ACTIVE").await?;
-    in_force_again(&world, &others).await?;
+    world.contracts_in_force(&others).await?;
     for consumer in &consumers {
         world.stop(consumer).await?;
     }
@@ -120,7 +120,7 @@ async fn what_waits_when_a_contract_ends_is_not_sent() -> anyhow::Result<()> {
     let bank = world.banks(&[BANK]).await?;
     let client = Client::new(&world);
     client.accepts().await?;
-    let others = others_suspended(&world).await?;
+    let others = world.only_contract(BANK).await?;
     let (member, receiver) = member(&world, &bank).await?;
     let before = world.ends(Flow::Remittance.result_topic())?;
     let remittance = world.consume("remittance")?;
@@ -163,7 +163,7 @@ async fn what_waits_when_a_contract_ends_is_not_sent() -> anyhow::Result<()> {
     asked.are_answered_once(&answers)?;
     ensure!(world.balances(&[member]).await?[&member] == 500_000);
     agree(&client, 300, "2099-12-31", "ACTIVE").await?;
-    in_force_again(&world, &others).await?;
+    world.contracts_in_force(&others).await?;
     world.stop(&remittance).await?;
     world.stop(&firmbanking).await?;
     world.audit_is_clean_as_it_is().await
@@ -360,25 +360,4 @@ async fn terms_that_cannot_be_are_refused_with_the_field() -> anyhow::Result<()>
         .await?;
     ensure!(status == StatusCode::NOT_FOUND, "{status}");
     world.audit_is_clean_as_it_is().await
-}
-
-/// Contracts with other banks do not pay in this one's place. Gives which were in
-/// force.
-async fn others_suspended(world: &World) -> anyhow::Result<Vec<String>> {
-    let rows: Vec<(String,)> = sqlx::query_as(
-        "UPDATE banking.contract SET status = 'SUSPENDED'
-          WHERE bank_code <> $1 AND status = 'ACTIVE' RETURNING bank_code",
-    )
-    .bind(BANK)
-    .fetch_all(&world.pool)
-    .await?;
-    Ok(rows.into_iter().map(|(bank_code,)| bank_code).collect())
-}
-
-async fn in_force_again(world: &World, banks: &[String]) -> anyhow::Result<()> {
-    sqlx::query("UPDATE banking.contract SET status = 'ACTIVE' WHERE bank_code = ANY($1)")
-        .bind(banks)
-        .execute(&world.pool)
-        .await?;
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Payouts that a bank had done, and undoes later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, ensure};
 use mypay_bank::dummy::Dial;
+use mypay_decide::AccountKind;
+use mypay_decide::account::bank_owner;
 use mypay_schemas::Flow;
 use mypay_schemas::decoder::Decoder;
 use mypay_schemas::firmbanking::{PURPOSE_REMITTANCE, id_of_command};
@@ -11,7 +13,7 @@ use mypay_schemas::remittance::BankReceiver;
 use mypay_schemas::reversal::{
     FIRMBANKING_REVERSAL, FirmbankingReversal, REMITTANCE_REVERSAL, RemittanceReversal, reversal_id,
 };
-use mypay_tests::banks::{HOLDER, today};
+use mypay_tests::banks::{HOLDER, command, corporate, today};
 use mypay_tests::money::Reckoning;
 use mypay_tests::requests::{Outgoing, payout};
 use mypay_tests::{World, eventually};
@@ -270,4 +272,101 @@ async fn a_notice_that_fits_no_command_is_a_case_and_moves_nothing() -> anyhow::
     ensure!(code == Some(0), "{said}");
     world.stop(&firmbanking).await?;
     world.audit_is_clean_as_it_is().await
+}
+
+/// Two direct commands of staff come back, one to a stranger and one to our account
+/// at another bank, whose contract names another account by then: each is undone
+/// between the two sides it was booked between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_transfer_comes_back_from_where_it_went() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let bank = world.banks(&["004", "020"]).await?;
+    let mut dial = Dial {
+        // Long enough for the contract to be changed in between.
+        reversal_ms: 4_000,
+        ..Dial::default()
+    };
+    dial.set("late_reversal=1")?;
+    world.dial(&bank, dial).await?;
+    let to_stranger = command(
+        corporate("004"),
+        world.receiver(&bank, "020").await?,
+        70_000,
+    );
+    let between = command(corporate("004"), corporate("020"), 30_000);
+    let commands =
+        [&to_stranger, &between].map(|it| Uuid::try_parse(&it.message_id).expect("a new id"));
+    let before = sides(&world).await?;
+    let firmbanking = world.consume("firmbanking")?;
+    world
+        .send([
+            world.message(Flow::Firmbanking, &to_stranger)?,
+            world.message(Flow::Firmbanking, &between)?,
+        ])
+        .await?;
+    world.await_commands(&commands, "done", 2, LONG).await?;
+    let done = sides(&world).await?;
+    let fees = done.values().sum::<i64>() - before.values().sum::<i64>();
+    ensure!(
+        moved(&before, &done) == [100_000 + fees, -30_000, -70_000],
+        "{before:?} {done:?}"
+    );
+    rename_account(&world, "020", "990020000009").await?;
+    eventually("both reversals", LONG, async || {
+        world.all_live()?;
+        let undone: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM banking.reversal WHERE firmbanking_id = ANY($1)",
+        )
+        .bind(&commands[..])
+        .fetch_one(&world.pool)
+        .await?;
+        Ok((undone == 2).then_some(()))
+    })
+    .await?;
+    let undone = sides(&world).await?;
+    // The fee, whose work was done, is not given back.
+    ensure!(
+        moved(&before, &undone) == [fees, 0, 0] && fees > 0,
+        "{before:?} {undone:?}"
+    );
+    rename_account(&world, "020", &corporate("020").account_number).await?;
+    world.dial(&bank, Dial::default()).await?;
+    world.stop(&firmbanking).await?;
+    world.audit_is_clean_as_it_is().await
+}
+
+async fn rename_account(world: &World, bank_code: &str, account: &str) -> anyhow::Result<()> {
+    sqlx::query("UPDATE banking.contract SET corporate_account = $2 WHERE bank_code = $1")
+        .bind(bank_code)
+        .bind(account)
+        .execute(&world.pool)
+        .await?;
+    Ok(())
+}
+
+/// The sides that direct commands of these banks are booked between: our cash at
+/// 004 and at 020, and what went to strangers.
+type Sides = BTreeMap<&'static str, i64>;
+
+async fn sides(world: &World) -> anyhow::Result<Sides> {
+    let mut sides = Sides::new();
+    for (name, kind, owner) in [
+        ("1 cash 004", AccountKind::CorporateCash, bank_owner("004")),
+        ("2 cash 020", AccountKind::CorporateCash, bank_owner("020")),
+        ("3 suspense", AccountKind::Suspense, Uuid::nil()),
+    ] {
+        let balance: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(balance), 0)::bigint FROM money.account WHERE kind = $1 AND owner = $2",
+        )
+        .bind(kind.number())
+        .bind(owner)
+        .fetch_one(&world.pool)
+        .await?;
+        sides.insert(name, balance);
+    }
+    Ok(sides)
+}
+
+fn moved(before: &Sides, after: &Sides) -> Vec<i64> {
+    before.iter().map(|(name, was)| after[name] - was).collect()
 }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::Utc;
+use mypay_bank::dummy::Dial;
 use mypay_schemas::Flow;
+use mypay_schemas::reversal::SETTLEMENT_REVERSAL;
 use mypay_tests::World;
+use mypay_tests::banks::HOLDER as BANK_HOLDER;
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::requests::{cancel, payment};
 use mypay_tests::wait::eventually;
@@ -428,5 +431,69 @@ async fn a_rate_begins_at_its_instant_while_payments_and_runs_go_on() -> anyhow:
     .fetch_one(&world.pool)
     .await?;
     ensure!(twice == 0, "{twice} minutes have two runs");
+    world.audit_is_clean().await
+}
+
+/// A payout that was done comes back a day later, and one whose contract has lapsed
+/// before the bank was asked is refused: what is owed is paid by the next run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_comes_back_or_has_no_contract_is_owed_again() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let shop = Shop::open(&world).await?;
+    let bank = world.banks(&[BANK]).await?;
+    // Paid from one bank to another, else no bank undoes it.
+    let others = world.only_contract(BANK).await?;
+    let account = world.receiver(&bank, "020").await?;
+    let franchise = Uuid::try_parse(&shop.franchise)?;
+    world.register(franchise, &account, BANK_HOLDER).await?;
+    for flow in ["payment", "settlement"] {
+        world.consume(flow)?;
+    }
+    let firmbanking = world.consume("firmbanking")?;
+    let mut dial = Dial {
+        reversal_ms: 500,
+        ..Dial::default()
+    };
+    dial.set("late_reversal=1")?;
+    world.dial(&bank, dial).await?;
+    let before = world.ends(SETTLEMENT_REVERSAL)?;
+    shop.pay(100_000).await?;
+    let run = shop.settle().await?;
+    eventually("the payout to come back", LONG, async || {
+        world.all_live()?;
+        let told = world.read_from(SETTLEMENT_REVERSAL, &before)?;
+        Ok((!told.is_empty()).then_some(()))
+    })
+    .await?;
+    shop.part(&run, 97_500, "COMPLETED", Value::Null).await?;
+    ensure!(world.at_banks(std::slice::from_ref(&account)).await? == 0);
+
+    // No contract when the command arrives: it is refused before anything moves.
+    world.dial(&bank, Dial::default()).await?;
+    world.stop(&firmbanking).await?;
+    shop.pay(10_000).await?;
+    let run = shop.settle().await?;
+    world.suspend(BANK).await?;
+    world.consume("firmbanking")?;
+    shop.part(&run, 107_250, "REFUSED", Value::Null).await?;
+    let reason: Option<String> = sqlx::query_scalar(
+        "SELECT q.reason FROM settlement.payout p JOIN queue_log q ON q.message_id = p.firmbanking_id
+          WHERE p.run_id = $1::uuid",
+    )
+    .bind(&run)
+    .fetch_one(&world.pool)
+    .await?;
+    ensure!(reason.as_deref() == Some("no_contract"), "{reason:?}");
+    // None when the run is made: it is carried.
+    let run = shop.settle().await?;
+    shop.part(&run, 107_250, "CARRIED", json!("no_account"))
+        .await?;
+    world.contracts_in_force(&[BANK.to_owned()]).await?;
+    let run = shop.settle().await?;
+    shop.part(&run, 107_250, "COMPLETED", Value::Null).await?;
+    ensure!(world.at_banks(&[account]).await? == 107_250);
+    let told = world.read_from(SETTLEMENT_REVERSAL, &before)?;
+    ensure!(told.len() == 1, "{} reversals", told.len());
+    world.contracts_in_force(&others).await?;
     world.audit_is_clean().await
 }

@@ -435,3 +435,42 @@ async fn a_franchise_is_closed_when_it_is_settled() -> anyhow::Result<()> {
     ensure!(world.balances(&[member]).await?[&member] == 60_000);
     world.audit_is_clean_as_it_is().await
 }
+
+/// The contract ends while a payout waits: the member is open again with all the
+/// money. Without one from the beginning, the closing is not begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_contract_nobody_is_paid_out_and_nothing_is_lost() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let bank = world.banks(&[BANK]).await?;
+    let others = world.only_contract(BANK).await?;
+    let before = world.ends(Flow::Closing.result_topic())?;
+    let (member, account) = world.leavers(&bank, BANK, 1, 70_000).await?.remove(0);
+    world.consume("closing")?;
+    let mut asked = Asked::default();
+    let mut ask = async |must: Must| -> anyhow::Result<()> {
+        let request = closing(member);
+        asked.add(&request.message_id, must);
+        world
+            .send([world.message(Flow::Closing, &request)?])
+            .await?;
+        Ok(())
+    };
+    ask(Must::BeRejected("no_contract")).await?;
+    stands(&world, member, &standing("CLOSING", 0, 0, 0)).await?;
+    world.suspend(BANK).await?;
+    world.consume("firmbanking")?;
+    stands(&world, member, &standing("OPEN", 70_000, 0, 0)).await?;
+    ask(Must::BeRejected("no_contract")).await?;
+    world.drained(Flow::Closing, LONG).await?;
+    stands(&world, member, &standing("OPEN", 70_000, 0, 0)).await?;
+    world.contracts_in_force(&[BANK.to_owned()]).await?;
+    ask(Must::Complete).await?;
+    stands(&world, member, &standing("CLOSED", 0, 0, 70_000)).await?;
+    ensure!(world.at_banks(&[account]).await? == 70_000);
+    world.contracts_in_force(&others).await?;
+    let answers = world
+        .results_of(Flow::Closing, &before, &asked.ids())
+        .await?;
+    asked.are_answered_once(&answers)?;
+    world.audit_is_clean_as_it_is().await
+}

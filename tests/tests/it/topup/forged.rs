@@ -47,18 +47,23 @@ async fn what_others_write_in_our_name_moves_nothing() -> anyhow::Result<()> {
     let waiting = world.start("waiting", &["consume", "remittance", "payment"])?;
     let remitted = remittance(members[0], members[2], NEEDED);
     let paid = payment(members[1], franchise, "order-1", NEEDED);
+    let (remittance_id, payment_id) = (id(&remitted.message_id)?, id(&paid.message_id)?);
+    let of_remittance = id_of_top_up(Flow::Remittance, remittance_id);
+    let of_payment = id_of_top_up(Flow::Payment, payment_id);
+    // Before the genuine one of the same id, and later in one batch with it.
+    let early = RechargeRequest {
+        message_id: of_remittance.to_string(),
+        ..recharge(members[0], NEEDED + 30_000)
+    };
+    world.send([world.message(Flow::Recharge, &early)?]).await?;
     remit(&world, std::slice::from_ref(&remitted)).await?;
     pay(&world, std::slice::from_ref(&paid)).await?;
-    let (remittance_id, payment_id) = (id(&remitted.message_id)?, id(&paid.message_id)?);
     world
         .await_top_ups(Flow::Remittance, &[remittance_id], 1, LONG)
         .await?;
     world
         .await_top_ups(Flow::Payment, &[payment_id], 1, LONG)
         .await?;
-
-    let of_remittance = id_of_top_up(Flow::Remittance, remittance_id);
-    let of_payment = id_of_top_up(Flow::Payment, payment_id);
     world
         .send(forgeries(
             &world,
