@@ -1,6 +1,7 @@
 //! A bank account as banks write it: three digits and a number.
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 /// An account at a bank. [`BankAccount::new`] normalises and checks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +62,16 @@ impl std::fmt::Display for BankAccount {
     }
 }
 
+/// Whether two names of a holder are the same: without blanks, since banks pad and
+/// people space them, and composed, since some banks write Hangul as its letters.
+pub fn same_holder(one: &str, other: &str) -> bool {
+    let letters = |name: &str| -> String {
+        let name = name.chars().filter(|letter| !letter.is_whitespace());
+        name.nfc().collect()
+    };
+    letters(one) == letters(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +80,16 @@ mod tests {
     fn dashes_and_spaces_are_left_out() {
         let account = BankAccount::new("004", " 123-45 6789-01").unwrap();
         assert_eq!(account.account_number, "12345678901");
+    }
+
+    #[test]
+    fn a_holder_is_the_same_however_the_name_is_spaced_and_composed() {
+        let letters: String = "김하나".nfd().collect();
+        assert_ne!(letters, "김하나");
+        assert!(same_holder(&letters, " 김 하나 "));
+        assert!(same_holder("Hana Kim", "HanaKim "));
+        assert!(!same_holder("김하나", "김하니"));
+        assert!(!same_holder("김하나", ""));
     }
 
     #[test]

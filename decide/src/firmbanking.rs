@@ -2,7 +2,6 @@
 
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, RESERVED};
 use mypay_schemas::identity::derive;
-use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
 
 use crate::Reason;
@@ -132,11 +131,12 @@ fn of_flow<'a>(
         &mut from
     };
     ours.account_number.clone_from(&contract.corporate_account);
-    if from == to {
-        return Err(Reason::InvalidField);
-    }
     let to_ours = contract_of(&to.bank_code)
         .is_some_and(|contract| contract.corporate_account == to.account_number);
+    // Nobody is paid on an account of ours: no flow would book what came in there.
+    if from == to || to_ours != (request.purpose == PURPOSE_RECHARGE) {
+        return Err(Reason::InvalidField);
+    }
     Ok(Command { from, to, to_ours })
 }
 
@@ -191,7 +191,8 @@ impl Answered<'_> {
     /// The bank has undone it: the money is back where no flow posts that.
     pub fn reversed(&self, book: &mut Book) {
         if !is_reserved(self.purpose) {
-            let entry_id = reversal_id(self.firmbanking_id);
+            // Not as a flow's: a client may use one id for requests of two flows.
+            let entry_id = direct_reversal_id(self.firmbanking_id);
             let kind = EntryKind::Reversal;
             book.post(
                 (entry_id, 0),
@@ -215,6 +216,11 @@ impl Answered<'_> {
             None => SystemAccount::new(AccountKind::Suspense, Uuid::nil(), 0),
         }
     }
+}
+
+/// The journal entry that undoes a direct command.
+pub fn direct_reversal_id(firmbanking_id: Uuid) -> Uuid {
+    derive(firmbanking_id, "transfer reversal")
 }
 
 /// Whether a purpose is kept for our own flows.

@@ -1,6 +1,7 @@
 //! What banks have undone is posted once, and stands on their statements.
 
 use mypay_bank::wire::LineKind;
+use mypay_decide::firmbanking::direct_reversal_id;
 use mypay_decide::{AccountKind, EntryKind};
 use mypay_schemas::firmbanking::{
     PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, RESERVED,
@@ -64,10 +65,11 @@ fn is_of_a_flow(data: &Data, command: &Command) -> bool {
 
 /// The entries that reversals made, sorted.
 pub(super) fn entries(data: &Data) -> Vec<u128> {
-    let of = |id: u128| reversal_id(Uuid::from_u128(id)).as_u128();
-    let of_flows = data.tables.came_back.iter().copied();
-    let direct = data.tables.reversals.iter().map(|it| it.id);
-    let mut entries: Vec<u128> = of_flows.chain(direct).map(of).collect();
+    let of_flow = |id: &u128| reversal_id(Uuid::from_u128(*id)).as_u128();
+    let of_flows = data.tables.came_back.iter().map(of_flow);
+    let of_direct = |it: &Reversal| direct_reversal_id(Uuid::from_u128(it.id)).as_u128();
+    let direct = data.tables.reversals.iter().map(of_direct);
+    let mut entries: Vec<u128> = of_flows.chain(direct).collect();
     entries.sort_unstable();
     entries
 }
@@ -82,7 +84,7 @@ fn of_command(data: &Data, reversal: &Reversal, command: &Command) -> Option<Str
             reversal.amount, command.amount
         ));
     }
-    let (of, credit) = match whose(data, command) {
+    let (entry, credit) = match whose(data, command) {
         Ok(whose) => whose,
         Err(problem) => return Some(problem),
     };
@@ -92,13 +94,14 @@ fn of_command(data: &Data, reversal: &Reversal, command: &Command) -> Option<Str
         credit,
         amount: reversal.amount,
     });
-    let entry = reversal_id(Uuid::from_u128(of)).as_u128();
-    let found = find(&data.ledger.postings, entry);
+    let found = find(&data.ledger.postings, entry.as_u128());
     difference(&data.ledger, found, line.as_slice())
 }
 
-/// What the entry is derived from, and whose the money is again.
-fn whose(data: &Data, command: &Command) -> Result<(u128, Side), String> {
+/// The entry, and whose the money is again.
+fn whose(data: &Data, command: &Command) -> Result<(Uuid, Side), String> {
+    let of_flow = reversal_id(Uuid::from_u128(command.origin));
+    let direct = direct_reversal_id(Uuid::from_u128(command.id));
     let lost = || "the flow that asked for it does not know it".to_string();
     let tables = &data.tables;
     match data.reasons.text(command.purpose).as_str() {
@@ -106,22 +109,22 @@ fn whose(data: &Data, command: &Command) -> Result<(u128, Side), String> {
         PURPOSE_REMITTANCE => {
             let payout = find(&tables.remittances, command.origin).first();
             let payout = payout.ok_or_else(lost)?;
-            Ok((command.origin, Side::Back(payout.member)))
+            Ok((of_flow, Side::Back(payout.member)))
         }
         PURPOSE_SETTLEMENT => {
             let payout = find(&tables.payouts, command.origin)
                 .first()
                 .ok_or_else(lost)?;
             let payable = Side::Ours(AccountKind::FranchisePayable, payout.franchise);
-            Ok((command.origin, payable))
+            Ok((of_flow, payable))
         }
         PURPOSE_CLOSING => {
             let closing = tables.closing_of(command.origin).ok_or_else(lost)?;
             let kept = Side::Ours(AccountKind::Unclaimed, closing.member);
-            Ok((command.origin, kept))
+            Ok((of_flow, kept))
         }
-        _ if command.to_ours => Ok((command.id, Side::cash(&data.reasons.text(command.to_bank)))),
-        _ => Ok((command.id, Side::Ours(AccountKind::Suspense, 0))),
+        _ if command.to_ours => Ok((direct, Side::cash(&data.reasons.text(command.to_bank)))),
+        _ => Ok((direct, Side::Ours(AccountKind::Suspense, 0))),
     }
 }
 

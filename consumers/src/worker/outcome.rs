@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mypay_bank::account::same_holder;
 use mypay_bank::classes::Bank;
 use mypay_bank::client::CallFailed;
 use mypay_bank::{Answer, HolderAnswer, Reason};
@@ -240,7 +241,7 @@ pub(super) fn of_holder(
         fee: 0,
     };
     match answer {
-        HolderAnswer::Open { holder_name } if same_name(&holder_name, named) => (
+        HolderAnswer::Open { holder_name } if same_holder(&holder_name, named) => (
             Next::HolderChecked,
             "the holder is the one named".to_string(),
         ),
@@ -269,16 +270,6 @@ pub(super) fn of_holder(
             )
         }
     }
-}
-
-/// Names are compared without blanks: banks pad and people space them.
-fn same_name(ours: &str, theirs: &str) -> bool {
-    let letters = |name: &str| {
-        name.chars()
-            .filter(|c| !c.is_whitespace())
-            .collect::<String>()
-    };
-    letters(ours) == letters(theirs)
 }
 
 fn backoff(first: TimeDelta, longest: TimeDelta, times: i32) -> TimeDelta {

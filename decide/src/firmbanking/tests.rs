@@ -144,6 +144,13 @@ fn money_is_not_paid_to_the_account_it_comes_from() {
     let paid = request(PURPOSE_REMITTANCE, at(BANK, BEFORE), ours.clone());
     let payout = origin(PURPOSE_REMITTANCE, ours.clone());
     assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    // Nor to our account at another bank: no flow books what comes in there.
+    let other = at(OTHER, "990088000001");
+    for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
+        let paid = request(purpose, ours.clone(), other.clone());
+        let payout = origin(purpose, other.clone());
+        assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    }
     let direct = request("staff", ours.clone(), at(BANK, "9900-0400 0001"));
     assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
 }

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, SubsecRound, Utc};
 use mypay_bank::HolderAnswer;
+use mypay_bank::account::same_holder;
 use mypay_decide::SystemAccount;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,6 @@ use super::extract::{Body, Id};
 use super::members::{closed, unknown};
 use super::problem::{Problem, ProblemBody};
 use crate::request::{HOLDER_NAME_MAX, account, text};
-use crate::written::composed;
 
 const FIELDS: [&str; 2] = ["bank_code", "account_number"];
 
@@ -213,7 +213,7 @@ static ASKING: Semaphore = Semaphore::const_new(32);
 /// Refuses another's account: whoever was ever paid at a bank has told number and
 /// holder of an account to somebody.
 fn check_name(name: &str, holder_name: &str) -> Result<(), Problem> {
-    if composed(name) == holder_name {
+    if same_holder(name, holder_name) {
         return Ok(());
     }
     Err(Problem::invalid(
@@ -225,7 +225,7 @@ fn check_name(name: &str, holder_name: &str) -> Result<(), Problem> {
 /// Compares the bank's answer with what the member says.
 fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
     match answer {
-        HolderAnswer::Open { holder_name } if composed(&holder_name) == named => Ok(()),
+        HolderAnswer::Open { holder_name } if same_holder(&holder_name, named) => Ok(()),
         // The bank's name is not told: anybody could ask for a stranger's.
         HolderAnswer::Open { .. } => Err(Problem::invalid(
             "holder_mismatch",

@@ -143,7 +143,8 @@ async fn instant_after_all_slips(
     connection: &mut PgConnection,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
     let lanes = sqlx::query(
-        "SELECT last_at FROM lane WHERE consumer = 'payment' AND last_at > '-infinity'
+        // Those that have had no batch, too: the first must not begin meanwhile.
+        "SELECT greatest(last_at, 'epoch') FROM lane WHERE consumer = 'payment'
           ORDER BY topic, partition FOR SHARE",
     )
     .fetch_all(&mut *connection)

@@ -239,9 +239,16 @@ async fn check_account(connection: &mut PgConnection, contract: &Contract) -> Re
     let row = sqlx::query(
         "SELECT EXISTS (SELECT 1 FROM banking.firmbanking f
                          WHERE f.from_bank = c.bank_code
-                           AND f.state IN ('pending', 'sending', 'unknown')),
+                           AND f.state IN ('pending', 'sending', 'unknown'))
+                OR EXISTS (SELECT 1 FROM banking.firmbanking f
+                            WHERE f.from_bank = c.bank_code AND f.state = 'manual')
+                OR EXISTS (SELECT 1 FROM banking.firmbanking f
+                            WHERE f.to_bank = c.bank_code AND f.to_ours AND f.from_bank <> f.to_bank
+                              AND f.state IN ('pending', 'sending', 'unknown', 'manual')),
                 EXISTS (SELECT 1 FROM banking.firmbanking f
-                         WHERE f.from_bank = c.bank_code AND f.transaction_number IS NOT NULL),
+                         WHERE f.from_bank = c.bank_code AND f.transaction_number IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM banking.firmbanking f
+                            WHERE f.to_bank = c.bank_code AND f.to_ours AND f.from_bank <> f.to_bank),
                 (SELECT -coalesce(sum(balance), 0)::bigint FROM money.account
                   WHERE kind = $3 AND owner = $4)
            FROM banking.contract c
@@ -257,6 +264,8 @@ async fn check_account(connection: &mut PgConnection, contract: &Contract) -> Re
     let Some(row) = row else { return Ok(()) };
     let (under_way, used, cash): (bool, bool, i64) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    // Before any command an account that was mistyped can be put right, with the
+    // opening capital that was posted for it.
     let detail = if under_way {
         "corporate_account: commands of this bank are under way with the present one".to_owned()
     } else if used && cash != 0 {

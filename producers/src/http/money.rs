@@ -42,6 +42,10 @@ pub(crate) struct Movement {
     /// The journal entry: the request that moved the money.
     entry_id: Uuid,
     line: i16,
+    /// Its place among those of its entry: a client may use one id for requests of two
+    /// flows, whose entries then differ in their kinds.
+    #[serde(skip)]
+    place: i32,
     /// Which step of the ledger it is.
     #[schema(value_type = String, example = "recharge")]
     kind: &'static str,
@@ -147,14 +151,15 @@ pub(crate) async fn history(
                    CASE WHEN debit = $1 THEN credit ELSE debit END AS other,
                    debit = $1 AS went_out
               FROM own
-             WHERE $2::uuid IS NULL OR entry_id < $2 OR (entry_id = $2 AND line > $3)
-             ORDER BY entry_id DESC, line
+             WHERE $2::uuid IS NULL OR entry_id < $2
+                OR (entry_id = $2 AND (kind::int << 16) + line > $3)
+             ORDER BY entry_id DESC, kind, line
              LIMIT $4
         )
         SELECT p.entry_id, p.line, p.kind, p.amount, p.posted_at, p.went_out, a.kind, a.owner
           FROM page p
           LEFT JOIN money.account a ON a.account_id = p.other
-         ORDER BY p.entry_id DESC, p.line";
+         ORDER BY p.entry_id DESC, p.kind, p.line";
     let (after, line) = page.after_line()?.unzip();
     let rows = sqlx::query(HISTORY)
         .bind(member_id)
@@ -169,7 +174,7 @@ pub(crate) async fn history(
     }
     let movements = rows.iter().map(movement).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(page.page(movements, |movement| {
-        format!("{}.{}", movement.entry_id, movement.line)
+        format!("{}.{}", movement.entry_id, movement.place)
     })?))
 }
 
@@ -219,10 +224,12 @@ fn movement(row: &PgRow) -> Result<Movement, sqlx::Error> {
         account,
         Some(AccountKind::MemberMoney | AccountKind::FranchisePayable | AccountKind::Unclaimed)
     );
+    let (line, kind): (i16, i16) = (row.try_get(1)?, row.try_get(2)?);
     Ok(Movement {
         entry_id: row.try_get(0)?,
-        line: row.try_get(1)?,
-        kind: step(row.try_get(2)?),
+        line,
+        place: (i32::from(kind) << 16) + i32::from(line),
+        kind: step(kind),
         amount: if went_out { -amount } else { amount },
         counterpart: Counterpart {
             account: account.map_or("unknown", AccountKind::name),

@@ -44,7 +44,7 @@ impl PageQuery {
     }
 
     /// The cursor of a list that goes by an id and a number.
-    pub(crate) fn after_line(&self) -> Result<Option<(Uuid, i16)>, Problem> {
+    pub(crate) fn after_line(&self) -> Result<Option<(Uuid, i32)>, Problem> {
         self.place()?
             .map(|place| {
                 let (id, line) = place.split_once('.').ok_or_else(no_cursor)?;
