@@ -94,8 +94,7 @@ pub fn decide<'a>(
     if from.account_number != contract.corporate_account {
         return Err(Reason::NotOurAccount);
     }
-    let to_ours = contract_of(&to.bank_code)
-        .is_some_and(|contract| contract.corporate_account == to.account_number);
+    let to_ours = is_ours(contract_of(&to.bank_code), &to);
     Ok(Command { from, to, to_ours })
 }
 
@@ -131,13 +130,16 @@ fn of_flow<'a>(
         &mut from
     };
     ours.account_number.clone_from(&contract.corporate_account);
-    let to_ours = contract_of(&to.bank_code)
-        .is_some_and(|contract| contract.corporate_account == to.account_number);
+    let to_ours = is_ours(contract_of(&to.bank_code), &to);
     // Nobody is paid on an account of ours: no flow would book what came in there.
     if from == to || to_ours != (request.purpose == PURPOSE_RECHARGE) {
         return Err(Reason::InvalidField);
     }
     Ok(Command { from, to, to_ours })
+}
+
+fn is_ours(contract: Option<&Contract>, account: &BankAccount) -> bool {
+    contract.is_some_and(|contract| contract.corporate_account == account.account_number)
 }
 
 fn in_force(contract: Option<&Contract>) -> Result<&Contract, Reason> {
