@@ -56,6 +56,9 @@ pub struct Emission {
     pub _room: OwnedSemaphorePermit,
 }
 
+/// Held while the emitter connects, and dropped when it has.
+pub type Connecting = std::sync::mpsc::SyncSender<()>;
+
 /// Whose turn it is, among the producers of each size.
 #[derive(Default)]
 struct Turns {
@@ -106,11 +109,10 @@ pub struct Emitter<C: ConsumerContext + 'static> {
 }
 
 impl<C: ConsumerContext + 'static> Emitter<C> {
-    /// Runs the stage.
-    pub fn run(&self, mut queue: mpsc::UnboundedReceiver<Emission>) {
-        let mut producers: Vec<Option<TransactionalProducer>> = (0..SMALL + LARGE)
-            .map(|place| self.connect(place))
-            .collect();
+    /// Runs the stage; `connected` is dropped when it can send.
+    pub fn run(&self, mut queue: mpsc::UnboundedReceiver<Emission>, connected: Connecting) {
+        let mut producers = self.connect_all();
+        drop(connected);
         let mut turns = Turns::default();
         while let Some(first) = queue.blocking_recv() {
             self.under_way.0.store(1, Ordering::Release);
@@ -156,22 +158,46 @@ impl<C: ConsumerContext + 'static> Emitter<C> {
         emissions
     }
 
-    /// Connects a producer; `None` where the brokers do not answer now.
+    /// Connects all producers, side by side: one takes the brokers a tenth of a
+    /// second, and nothing is emitted before.
     ///
     /// All of a process's ids are initialised at its start, so that nothing an
     /// earlier process left open holds up readers.
+    fn connect_all(&self) -> Vec<Option<TransactionalProducer>> {
+        let connecting: Vec<_> = (0..SMALL + LARGE)
+            .map(|place| self.runtime.spawn_blocking(self.connector(place)))
+            .collect();
+        let connected = futures::future::join_all(connecting);
+        let connected = self.runtime.block_on(connected).into_iter();
+        connected.map(|producer| producer.ok().flatten()).collect()
+    }
+
+    /// Connects a producer; `None` where the brokers do not answer now.
     fn connect(&self, place: usize) -> Option<TransactionalProducer> {
-        let id = format!("mypay.{}.{place}", self.name);
+        self.connector(place)()
+    }
+
+    fn connector(
+        &self,
+        place: usize,
+    ) -> impl FnOnce() -> Option<TransactionalProducer> + Send + 'static {
+        let (bootstrap, id) = (
+            self.bootstrap.clone(),
+            format!("mypay.{}.{place}", self.name),
+        );
+        let told = self.metrics.emit_requests();
         let size = if place < SMALL {
             Size::Small
         } else {
             Size::Large
         };
-        TransactionalProducer::connect(&self.bootstrap, &id, size, self.metrics.emit_requests())
-            .inspect_err(
-                |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
-            )
-            .ok()
+        move || {
+            TransactionalProducer::connect(&bootstrap, &id, size, told)
+                .inspect_err(
+                    |error| tracing::warn!(id, %error, "the transactional producer did not connect"),
+                )
+                .ok()
+        }
     }
 
     /// Sends emissions, again and again, until they are in Kafka or their

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -160,6 +161,8 @@ pub struct Fetcher<H: Handler> {
     /// the generation of its assignment: a rebalance gives partitions that
     /// nobody has paused yet, and what they bring must not be lost.
     pub held: VecDeque<(u64, OwnedMessage)>,
+    /// Ends when the emitter has connected.
+    pub emitter_connects: Receiver<()>,
     /// Where the time goes.
     pub metrics: Metrics,
 }
@@ -167,6 +170,11 @@ pub struct Fetcher<H: Handler> {
 impl<H: Handler> Fetcher<H> {
     /// Polls until it is told to stop, or the group has no place for it.
     pub fn run(mut self) -> KafkaResult<()> {
+        // Whoever joins the group can send results: until then the partitions are
+        // better left with those who have them.
+        while !self.stop.load(Ordering::Relaxed)
+            && self.emitter_connects.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout)
+        {}
         let mut turn: u32 = 0;
         while !self.stop.load(Ordering::Relaxed) {
             if !self.await_room()? {
