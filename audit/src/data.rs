@@ -9,7 +9,7 @@ use crate::bank::Bank;
 use crate::flows::Tables;
 use crate::interned::{Code, Interned};
 use crate::ledger::Ledger;
-use crate::rows::{DeadLetter, Lane, Message, Place, Poison, ResultEvent, Row, Source};
+use crate::rows::{DeadLetter, Lane, Message, Place, Poison, Repeated, ResultEvent, Row, Source};
 
 /// What one consumer has read, kept and answered.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(crate) struct FlowData {
     pub dead_letters: Vec<DeadLetter>,
     /// Its results, by request.
     pub results: Vec<ResultEvent>,
+    /// Results that were put through again.
+    pub repeated: Vec<Repeated>,
     /// What lies on its result or dead-letter topic and is neither.
     pub strange: Vec<(String, String)>,
     /// Its rows of `queue_log`, by id.

@@ -54,6 +54,22 @@ pub enum AuditError {
         /// What there is.
         known: Vec<&'static str>,
     },
+    /// No dead letter is meant.
+    #[error("no dead letter {0}; `mypay dlq groups` lists those that there are")]
+    NoSuchLetter(String),
+    /// A message that is in no queue cannot be taken out of it.
+    #[error(
+        "{flow} has no parked message {message_id}; `mypay dlq groups` lists what is parked, and `mypay trace {message_id}` tells what became of it"
+    )]
+    NotParked {
+        /// The flow.
+        flow: mypay_schemas::Flow,
+        /// The message.
+        message_id: uuid::Uuid,
+    },
+    /// What was asked for is not complete.
+    #[error("{0}")]
+    Invalid(String),
     /// The range holds no instant.
     #[error("the range ends before it begins")]
     EmptyRange,

@@ -27,6 +27,7 @@
 //! Whatever falls between is in flight: counted, and not judged. With
 //! `wait`, the audit first waits until nothing is.
 
+mod at;
 mod balances;
 mod bank;
 mod checks;
@@ -34,6 +35,8 @@ mod claimable;
 pub mod close;
 mod copy;
 mod data;
+mod decoding;
+pub mod dlq;
 mod error;
 mod flows;
 mod idle;
@@ -42,6 +45,7 @@ mod kafka;
 mod ledger;
 mod load;
 mod outbox;
+mod produce;
 mod queue_log;
 mod read;
 pub mod replay;
@@ -50,6 +54,7 @@ mod rows;
 mod snapshot;
 mod sorted;
 mod topics;
+pub mod trace;
 
 use std::time::{Duration, Instant};
 

@@ -94,10 +94,22 @@ pub(crate) fn in_parallel<R, T: Send>(
 pub(crate) fn each(
     bootstrap: &str,
     share: &Share,
+    visit: impl FnMut(&BorrowedMessage<'_>) -> Result<(), AuditError>,
+) -> Result<(), AuditError> {
+    with(
+        &kafka::consumer(bootstrap, Isolation::Committed)?,
+        share,
+        visit,
+    )
+}
+
+/// The same with a consumer that may have read others before.
+pub(crate) fn with(
+    consumer: &kafka::Reader,
+    share: &Share,
     mut visit: impl FnMut(&BorrowedMessage<'_>) -> Result<(), AuditError>,
 ) -> Result<(), AuditError> {
-    let consumer = kafka::consumer(bootstrap, Isolation::Committed)?;
-    assign(&consumer, share)?;
+    assign(consumer, share)?;
     let mut open: Vec<(i32, i64)> = share
         .0
         .iter()

@@ -22,19 +22,20 @@
 //! it lies in the range.
 
 mod classify;
-mod produce;
 mod range;
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use mypay_schemas::Flow;
+use rdkafka::Message as _;
 use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::error::AuditError;
 use crate::kafka::Span;
-use crate::{Servers, queue_log, topics};
+use crate::produce::Again;
+use crate::{Servers, queue_log, read, topics};
 
 /// How many ids are looked up at a time.
 const LOOK_UP: usize = 5_000;
@@ -174,10 +175,33 @@ impl Plan {
         progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<u64, AuditError> {
         let bootstrap = servers.bootstrap.clone();
-        tokio::task::spawn_blocking(move || {
-            produce::all(&bootstrap, &self.spans, &self.chosen, progress)
-        })
-        .await?
+        tokio::task::spawn_blocking(move || self.put_through(&bootstrap, progress)).await?
+    }
+
+    /// Reads the spans once more and produces the chosen messages. Blocks.
+    fn put_through(
+        &self,
+        bootstrap: &str,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, AuditError> {
+        let mut again = Again::new(bootstrap, "mypay.replay")?;
+        for share in read::shares(&self.spans) {
+            read::each(bootstrap, &share, |message| {
+                if self
+                    .chosen
+                    .contains(&(message.partition(), message.offset()))
+                {
+                    let produced = again.put(message)?;
+                    if produced.is_multiple_of(1_000) {
+                        progress(produced);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        let produced = again.finish()?;
+        progress(produced);
+        Ok(produced)
     }
 }
 

@@ -123,7 +123,7 @@ pub(crate) struct Poison {
 }
 
 /// A result event.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResultEvent {
     /// The request's id.
     pub request: u128,
@@ -141,6 +141,16 @@ pub(crate) struct ResultEvent {
     pub reason: Code,
     /// Whether its status is COMPLETED.
     pub completed: bool,
+}
+
+/// A result that was put through again for those that read it, and says so: it is no
+/// second result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Repeated {
+    /// What it says.
+    pub event: ResultEvent,
+    /// The offset, in its partition, of the one that it repeats.
+    pub of: i64,
 }
 
 /// A dead letter.

@@ -9,19 +9,20 @@ mod reversals;
 use std::hash::{DefaultHasher, Hasher};
 
 use mypay_schemas::Flow;
-use mypay_schemas::decoder::Decoder;
 use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
 use crate::data::{Data, FlowData};
+use crate::decoding::Decoding;
 use crate::error::AuditError;
 use crate::interned::Interned;
 use crate::kafka::Span;
 use crate::read;
-use crate::rows::{DeadLetter, Message, Poison, ResultEvent, Source};
+use crate::rows::{DeadLetter, Message, Poison, Repeated, ResultEvent, Source};
 use crate::sorted;
 use reader::Reader;
+pub(crate) use requests::MESSAGE_MAX;
 
 /// The ends of the topics at an instant.
 pub(crate) struct Ends {
@@ -47,6 +48,7 @@ struct Taken {
     timeless: Vec<Message>,
     poison: Vec<(Flow, Poison)>,
     results: Vec<ResultEvent>,
+    repeated: Vec<Repeated>,
     dead_letters: Vec<DeadLetter>,
     strange: Vec<(String, String)>,
     /// The time of the first message of partitions that lost older ones.
@@ -77,8 +79,7 @@ pub(crate) fn read(
     let shares = read::in_parallel(
         read::shares(&spans),
         || Reader {
-            decoder: Decoder::new(registry_url),
-            runtime: runtime.clone(),
+            decoding: Decoding::new(registry_url, runtime),
             reasons,
         },
         |reader, share| {
@@ -126,8 +127,7 @@ pub(crate) fn requests(
     let shares = read::in_parallel(
         read::shares(spans),
         || Reader {
-            decoder: Decoder::new(registry_url),
-            runtime: runtime.clone(),
+            decoding: Decoding::new(registry_url, runtime),
             reasons,
         },
         |reader, share| reader.read(bootstrap, share, flow, Role::Request),
@@ -200,6 +200,7 @@ fn put(data: &mut Data, flow: Flow, role: Role, taken: Taken) {
     let flow: &mut FlowData = data.flow_mut(flow);
     append(&mut flow.timeless, taken.timeless);
     append(&mut flow.results, taken.results);
+    append(&mut flow.repeated, taken.repeated);
     append(&mut flow.dead_letters, taken.dead_letters);
     append(&mut flow.strange, taken.strange);
     match role {

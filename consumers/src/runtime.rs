@@ -12,9 +12,11 @@
 pub mod batch;
 pub mod dead_letter;
 pub mod emit;
+mod fate;
 pub mod fetch;
 pub mod handler;
 pub mod intake;
 pub mod metrics;
 pub mod pipeline;
+mod queues;
 pub mod recent;

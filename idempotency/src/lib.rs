@@ -7,7 +7,7 @@
 //! - [`slot`]: the stable name of a process among its like.
 //! - [`transaction`]: a transactional producer that is thrown away when in doubt.
 //! - [`outbox`] and [`relay`]: the way to Kafka for what has no input offset.
-//! - [`parked`]: accounts that wait behind a message our code could not handle.
+//! - [`parked`]: the queues of keys that wait behind a message our code could not handle.
 
 pub mod horizon;
 pub mod lane;

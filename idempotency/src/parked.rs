@@ -4,6 +4,12 @@
 //! comes later for the same key goes there behind it, in order, since it was
 //! asked for in the belief that the earlier one was handled. What merely cannot
 //! be decoded parks nobody: else anyone could freeze an account with garbage.
+//!
+//! Each of them has a row: they are the queue of their key, in the order in which
+//! they first arrived. A message of a parked key is handled only as the head of
+//! its queue, and leaves it in the same commit. So dead letters can be put through
+//! again in any order and any number of times, and what arrives meanwhile does not
+//! overtake them.
 
 use std::collections::HashSet;
 
@@ -22,8 +28,31 @@ pub fn shortened(key: &str) -> String {
         .collect()
 }
 
+/// A message in the queue of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    /// The message.
+    pub message_id: Uuid,
+    /// Hash of its canonical content; `None` of one that was parked before that
+    /// was kept.
+    pub content_hash: Option<[u8; 16]>,
+}
+
+/// A message that joins or leaves the queue of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The key, [`shortened`].
+    pub key: String,
+    /// The message.
+    pub message_id: Uuid,
+    /// Hash of its canonical content.
+    pub content_hash: [u8; 16],
+    /// Where in its lane it arrived.
+    pub offset: i64,
+}
+
 /// The parked keys of a consumer: hardly ever any.
-pub async fn all(
+pub async fn keys(
     connection: &mut PgConnection,
     consumer: &str,
 ) -> Result<HashSet<String>, sqlx::Error> {
@@ -34,28 +63,123 @@ pub async fn all(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Parks a key behind a message.
-pub async fn park(
+/// The heads of some keys' queues, of each so many, the first first. Whoever is to
+/// handle so many messages of a key needs no more: each lets one go at the most.
+pub async fn heads(
+    connection: &mut PgConnection,
+    consumer: &str,
+    wanted: &[(&str, i64)],
+) -> Result<Vec<(String, Queued)>, sqlx::Error> {
+    const HEADS: &str = r#"
+        SELECT w.key, q.message_id, q.content_hash
+          FROM unnest($2::text[], $3::bigint[]) AS w(key, most)
+         CROSS JOIN LATERAL (
+               SELECT p.message_id, p.content_hash, p.parked_at, p.topic, p.partition, p."offset"
+                 FROM parked p
+                WHERE p.consumer = $1 AND p.key = w.key
+                ORDER BY p.parked_at, p.topic, p.partition, p."offset"
+                LIMIT w.most) q
+         ORDER BY q.parked_at, q.topic, q.partition, q."offset""#;
+    let rows = sqlx::query(HEADS)
+        .bind(consumer)
+        .bind(wanted.iter().map(|(key, _)| *key).collect::<Vec<_>>())
+        .bind(wanted.iter().map(|(_, most)| *most).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let hash: Option<Vec<u8>> = row.try_get(2)?;
+            let queued = Queued {
+                message_id: row.try_get(1)?,
+                content_hash: hash.and_then(|hash| hash.try_into().ok()),
+            };
+            Ok((row.try_get(0)?, queued))
+        })
+        .collect()
+}
+
+/// Puts messages at the ends of their keys' queues, with why; one that is in its
+/// queue keeps its place.
+pub async fn join(
     connection: &mut PgConnection,
     lane: &Lane,
-    key: &str,
-    (message_id, offset): (Uuid, i64),
-    reason: &str,
+    joining: &[(Member, String)],
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        r#"INSERT INTO parked (consumer, key, message_id, topic, partition, "offset", reason, parked_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"#,
-    )
-    .bind(lane.consumer)
-    .bind(key)
-    .bind(message_id)
-    .bind(&lane.topic)
-    .bind(lane.partition)
-    .bind(offset)
-    .bind(reason)
-    .bind(at)
-    .execute(connection)
-    .await?;
+    const JOIN: &str = r#"
+        INSERT INTO parked (consumer, key, message_id, topic, partition, "offset", reason,
+                            parked_at, content_hash)
+        SELECT $1, m.key, m.id, $2, $3, m.ofs, m.reason, $4, m.hash
+          FROM unnest($5::text[], $6::uuid[], $7::bigint[], $8::text[], $9::bytea[])
+               AS m(key, id, ofs, reason, hash)
+        ON CONFLICT (consumer, key, message_id) DO NOTHING"#;
+    if joining.is_empty() {
+        return Ok(());
+    }
+    let joining = in_order(joining, |(member, _)| member);
+    sqlx::query(JOIN)
+        .bind(lane.consumer)
+        .bind(&lane.topic)
+        .bind(lane.partition)
+        .bind(at)
+        .bind(joining.iter().map(|(it, _)| &*it.key).collect::<Vec<_>>())
+        .bind(
+            joining
+                .iter()
+                .map(|(it, _)| it.message_id)
+                .collect::<Vec<_>>(),
+        )
+        .bind(joining.iter().map(|(it, _)| it.offset).collect::<Vec<_>>())
+        .bind(joining.iter().map(|(_, why)| &**why).collect::<Vec<_>>())
+        .bind(
+            joining
+                .iter()
+                .map(|(it, _)| &it.content_hash[..])
+                .collect::<Vec<_>>(),
+        )
+        .execute(connection)
+        .await?;
     Ok(())
+}
+
+/// Takes messages out of their keys' queues, wherever they stand: they have their
+/// answer.
+pub async fn leave(
+    connection: &mut PgConnection,
+    consumer: &str,
+    leaving: &[Member],
+) -> Result<(), sqlx::Error> {
+    // The id alone does not name a message: another may have it, with other content.
+    const LEAVE: &str = "
+        DELETE FROM parked p
+         USING unnest($2::text[], $3::uuid[], $4::bytea[]) AS m(key, id, hash)
+         WHERE p.consumer = $1 AND p.key = m.key AND p.message_id = m.id
+           AND (p.content_hash IS NULL OR p.content_hash = m.hash)";
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let leaving = in_order(leaving, |member| member);
+    sqlx::query(LEAVE)
+        .bind(consumer)
+        .bind(leaving.iter().map(|it| &*it.key).collect::<Vec<_>>())
+        .bind(leaving.iter().map(|it| it.message_id).collect::<Vec<_>>())
+        .bind(
+            leaving
+                .iter()
+                .map(|it| &it.content_hash[..])
+                .collect::<Vec<_>>(),
+        )
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// By key and id: two lanes that write the same rows must not do so in two orders.
+fn in_order<T>(members: &[T], member: impl Fn(&T) -> &Member) -> Vec<&T> {
+    let mut members: Vec<&T> = members.iter().collect();
+    members.sort_by(|a, b| {
+        let (a, b) = (member(a), member(b));
+        (&a.key, a.message_id).cmp(&(&b.key, b.message_id))
+    });
+    members
 }

@@ -46,6 +46,10 @@ enum Command {
     Close(cmd::close::Args),
     /// Put the messages of a time range through again, under their own ids.
     Replay(cmd::replay::Args),
+    /// Look at the dead letters, put their messages through again, or give one up.
+    Dlq(cmd::dlq::Args),
+    /// Tell all that the database knows of a message.
+    Trace(cmd::trace::Args),
     /// Run a business day through the pipeline, and audit it.
     Day(cmd::day::Args),
     /// Measure a flow: messages a second, latency, and where the time goes.
@@ -73,6 +77,8 @@ fn main() -> std::process::ExitCode {
             Command::Audit(args) => args.run(cli.json).await,
             Command::Close(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,
+            Command::Dlq(args) => args.run(cli.json).await,
+            Command::Trace(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,
             Command::Bench(args) => args.run(cli.json).await,
         }

@@ -5,6 +5,7 @@ use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
+use super::requests::has_dead_letter;
 use crate::data::{Data, FlowData};
 use crate::flows::{Stage, State};
 use crate::report::Check;
@@ -104,7 +105,13 @@ fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
     let unread = answered
         .iter()
         .any(|message| message.place.source == Source::Bank && !of.handled(&message.place));
-    (unsent || unread).then(|| "the bank's answer is on its way back".to_string())
+    if unsent || unread {
+        return Some("the bank's answer is on its way back".to_string());
+    }
+    let put_aside = answered
+        .iter()
+        .any(|message| has_dead_letter(data, of, message));
+    put_aside.then(|| "the bank's answer awaits a redrive (mypay dlq)".to_string())
 }
 
 /// Where the message lies that asked for a command: the request, or the result of

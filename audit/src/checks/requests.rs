@@ -142,7 +142,7 @@ fn is_ignored(data: &Data, flow: Flow, message: &Message) -> bool {
 }
 
 /// Whether a message was put aside for a reason that is not its own.
-fn has_dead_letter(data: &Data, of: &FlowData, message: &Message) -> bool {
+pub(super) fn has_dead_letter(data: &Data, of: &FlowData, message: &Message) -> bool {
     let letter = of
         .dead_letters
         .binary_search_by_key(&message.place, |letter| letter.place);

@@ -4,11 +4,12 @@ use mypay_schemas::Flow;
 use uuid::Uuid;
 
 use super::results::{is_refusal, refusals};
+use crate::at::At;
 use crate::data::{Data, FlowData};
 use crate::interned::Code;
 use crate::report::Check;
-use crate::rows::{ResultEvent, Row, Status, shown};
-use crate::sorted::{Cursor, HasId};
+use crate::rows::{Repeated, ResultEvent, Row, Status, shown};
+use crate::sorted::{Cursor, HasId, find};
 
 /// Compares results with `queue_log`: each has a request behind it, and says of
 /// it what its row says.
@@ -26,24 +27,57 @@ pub(super) fn have_requests(data: &Data) -> Check {
                 check.offend(place, "", problem);
             }
         }
+        repeated(flow, of, &mut check);
         let mut rows = Cursor::new(&of.rows);
         for result in &of.results {
             check.compare();
             let row = rows.of(result.id()).first();
             if let Some(problem) = disagreement(data, of, row, result, &refusals) {
                 check.offend_with(|| {
-                    let place = format!(
-                        "{}-{}@{}",
-                        flow.result_topic(),
-                        result.partition,
-                        result.offset
-                    );
-                    (shown(result.request), place, problem)
+                    let at = At {
+                        topic: flow.result_topic(),
+                        partition: result.partition,
+                        offset: result.offset,
+                    };
+                    (shown(result.request), at.to_string(), problem)
                 });
             }
         }
     }
     check
+}
+
+/// A result that says it repeats another must say just that.
+fn repeated(flow: Flow, of: &FlowData, check: &mut Check) {
+    for Repeated { event, of: offset } in &of.repeated {
+        check.compare();
+        let first = find(&of.results, event.request)
+            .iter()
+            .chain(of.repeated.iter().map(|repeated| &repeated.event))
+            .find(|result| (result.partition, result.offset) == (event.partition, *offset));
+        let same = match first {
+            Some(first) => {
+                *first
+                    == ResultEvent {
+                        offset: *offset,
+                        ..*event
+                    }
+            }
+            // It may be older than the topic.
+            None => of.results_floor > 0,
+        };
+        if !same {
+            check.offend_with(|| {
+                let at = At {
+                    topic: flow.result_topic(),
+                    partition: event.partition,
+                    offset: event.offset,
+                };
+                let problem = format!("it says that it repeats offset {offset}, and does not");
+                (shown(event.request), at.to_string(), problem)
+            });
+        }
+    }
 }
 
 fn disagreement(
@@ -102,6 +136,28 @@ mod tests {
         assert_eq!(have_requests(&data).offenders_total, 1);
         data.flow_mut(Flow::Payment).results_before.clear();
         assert!(have_requests(&data).ok);
+    }
+
+    #[test]
+    fn a_result_that_was_put_through_again_says_what_the_first_one_says() {
+        let mut data = sample::day();
+        let of = data.flow_mut(Flow::Payment);
+        let event = ResultEvent {
+            offset: 77,
+            ..of.results[0]
+        };
+        let of_offset = of.results[0].offset;
+        of.repeated = vec![Repeated {
+            event,
+            of: of_offset,
+        }];
+        assert!(have_requests(&data).ok);
+        let of = data.flow_mut(Flow::Payment);
+        of.repeated[0].event.completed ^= true;
+        assert_eq!(have_requests(&data).offenders_total, 1);
+        let of = data.flow_mut(Flow::Payment);
+        of.repeated[0] = Repeated { event, of: 70 };
+        assert_eq!(have_requests(&data).offenders_total, 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use mypay_schemas::Flow;
 
+use super::requests::has_dead_letter;
 use crate::data::Data;
 use crate::report::Check;
 use crate::rows::{Status, shown};
@@ -11,7 +12,7 @@ use crate::sorted::Cursor;
 pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "waiting_requests_are_not_lost",
-        "each row of queue_log that waits: its message is in the outbox, or on the topic and not yet handled",
+        "each row of queue_log that waits: its message is in the outbox, or on the topic and not yet handled, or was put aside",
         "SELECT * FROM outbox; is the edge that took it in still running?",
     );
     for flow in Flow::ALL {
@@ -23,7 +24,7 @@ pub(super) fn check(data: &Data) -> Check {
             let on_topic = messages
                 .of(row.id)
                 .iter()
-                .any(|message| !of.handled(&message.place));
+                .any(|message| !of.handled(&message.place) || has_dead_letter(data, of, message));
             if !in_outbox && !on_topic {
                 check.offend_with(|| {
                     let problem =
@@ -57,6 +58,22 @@ mod tests {
         let of = data.flow_mut(Flow::Payment);
         of.outbox_requests.clear();
         of.lanes.clear();
+        assert!(check(&data).ok);
+    }
+
+    #[test]
+    fn a_request_that_was_put_aside_is_not_lost() {
+        let mut data = sample::day();
+        let reason = data.reasons.code("parked_behind");
+        let of = data.flow_mut(Flow::Payment);
+        of.rows[0].status = Status::Waiting;
+        let message = crate::sorted::find(&of.messages, of.rows[0].id)[0];
+        of.dead_letters = vec![crate::rows::DeadLetter {
+            place: message.place,
+            bytes: message.bytes,
+            reason,
+            offset: 0,
+        }];
         assert!(check(&data).ok);
     }
 }

@@ -1,22 +1,19 @@
 //! Reads messages of any topic, as its consumer does.
 
 use mypay_schemas::Flow;
-use mypay_schemas::decoder::{DecodeError, Decoder, Poison as Why};
+use mypay_schemas::decoder::Poison as Why;
 use rdkafka::message::Message as _;
 use serde::de::DeserializeOwned;
 
 use super::{Role, Taken, at, dead_letters, requests, results, reversals};
+use crate::decoding::Decoding;
 use crate::error::AuditError;
 use crate::interned::Interned;
 use crate::read::{self, Share};
 
-/// How often the registry is asked before the audit is given up.
-const REGISTRY_ATTEMPTS: usize = 5;
-
 /// Reads messages, with schemas of its own.
 pub(super) struct Reader<'a> {
-    pub(super) decoder: Decoder,
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) decoding: Decoding,
     pub(super) reasons: &'a Interned,
 }
 
@@ -53,27 +50,11 @@ impl Reader<'_> {
         Ok(taken)
     }
 
-    /// Reads a message as its consumer does, with the schema it was written with.
+    /// Reads a message as its consumer does.
     pub(super) fn decode<T: DeserializeOwned>(
         &mut self,
         payload: &[u8],
     ) -> Result<Result<T, Why>, AuditError> {
-        let mut attempts = 0;
-        loop {
-            if let Some(decoded) = self.decoder.decode_cached(payload) {
-                return Ok(decoded);
-            }
-            match self.runtime.block_on(self.decoder.learn_schema_of(payload)) {
-                Ok(()) => {}
-                Err(DecodeError::Poison(why)) => return Ok(Err(why)),
-                Err(error) if attempts >= REGISTRY_ATTEMPTS => {
-                    return Err(AuditError::registry(error));
-                }
-                Err(_) => {
-                    attempts += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(500));
-                }
-            }
-        }
+        self.decoding.read(payload)
     }
 }

@@ -18,7 +18,7 @@ use crate::error::AuditError;
 use crate::rows::{Kind, Message, Place, Poison, Source};
 
 /// The largest request, key included, in bytes; a larger one is garbage.
-const MESSAGE_MAX: usize = 64 * 1024;
+pub(crate) const MESSAGE_MAX: usize = 64 * 1024;
 /// The longest correlation id, in bytes; a longer one is garbage.
 const CORRELATION_ID_MAX: usize = 64;
 

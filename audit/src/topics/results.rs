@@ -11,14 +11,16 @@ use mypay_schemas::recharge::RechargeResult;
 use mypay_schemas::remittance::RemittanceResult;
 use mypay_schemas::settlement::SettlementResult;
 use mypay_schemas::{Flow, ResultStatus};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use uuid::Uuid;
 
 use super::reader::Reader;
 use super::requests::{is_bad_correlation, is_too_large};
 use super::{Taken, at, hash_of, uuid};
+use crate::at::At;
 use crate::error::AuditError;
-use crate::rows::{Kind, Message, Place, Poison, ResultEvent, Source};
+use crate::produce::REPLAY_OF;
+use crate::rows::{Kind, Message, Place, Poison, Repeated, ResultEvent, Source};
 
 /// What an audit reads of any result.
 struct AnyResult {
@@ -159,7 +161,7 @@ pub(super) fn read(
             "its message_id or request_id is no UUID".to_string(),
         ));
     }
-    taken.results.push(ResultEvent {
+    let event = ResultEvent {
         request,
         message_id,
         extra: result.extra,
@@ -168,7 +170,11 @@ pub(super) fn read(
         partition: message.partition(),
         reason: reader.reasons.optional(result.reason.as_deref()),
         completed: result.status == ResultStatus::Completed,
-    });
+    };
+    match repeats(message) {
+        Some(of) => taken.repeated.push(Repeated { event, of }),
+        None => taken.results.push(event),
+    }
     let (source, reading) = read_by(flow);
     for reading in reading {
         if concerns(reading, source, &result) {
@@ -176,6 +182,20 @@ pub(super) fn read(
         }
     }
     Ok(())
+}
+
+/// The offset of the message that one repeats which was put through again: an earlier
+/// one of its own partition, or it is not believed.
+fn repeats(message: &BorrowedMessage<'_>) -> Option<i64> {
+    let mut headers = message.headers()?.iter();
+    let header = headers.find(|header| header.key == REPLAY_OF)?;
+    let named = std::str::from_utf8(header.value?).ok()?;
+    let offset: i64 = named.rsplit_once('@')?.1.parse().ok()?;
+    let place = At {
+        offset,
+        ..At::of(message)
+    };
+    (offset < message.offset() && place.to_string() == named).then_some(offset)
 }
 
 /// Whether a result is one that a flow looks at: a bank's for its purpose, a

@@ -4,25 +4,23 @@
 //! change, and their outcomes. There is no instant at which one is there
 //! without the others.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 use chrono::{DateTime, Utc};
-use mypay_decide::Reason;
-use mypay_idempotency::horizon::{Beyond, Horizon};
-use mypay_idempotency::lane::{self, Before, Counts, Lane};
-use mypay_idempotency::queue_log::{self, Claim, Known, Outcome, Status};
+use mypay_idempotency::horizon::Horizon;
+use mypay_idempotency::is_transient;
+use mypay_idempotency::lane::{self, Counts, Lane};
+use mypay_idempotency::queue_log::{self, Claim, Outcome};
 use mypay_idempotency::transaction::Event;
-use mypay_idempotency::{is_transient, parked};
 use mypay_ledger::WriteError;
 use mypay_schemas::ContentHash;
 use mypay_schemas::encoders::EncodersError;
-use mypay_schemas::identity::IdHash;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::dead_letter::{Place, Why, dead_letter};
+use super::fate::{Fate, Fates, fates, look_up, repeated};
 use super::handler::{Arrived, Handler, Verdict};
 use super::intake::Arrival;
 use super::metrics::{Metrics, Step};
@@ -85,22 +83,6 @@ pub struct Fence<'a> {
     pub emitted: i64,
 }
 
-/// What is to become of a message.
-enum Fate {
-    /// Handled now.
-    Fresh,
-    /// Handled before, at this very offset: its events are made again.
-    Again(Outcome),
-    /// Known from another offset, or its events are in Kafka already.
-    Nothing,
-    /// Known from another offset.
-    Duplicate,
-    /// To the dead letters.
-    Dead(Why),
-    /// Rejected without a claim.
-    Unclaimable(Reason),
-}
-
 /// What every batch of a flow is attempted with.
 pub struct Stage<'a, H> {
     /// The flow.
@@ -154,7 +136,11 @@ pub async fn attempt<H: Handler>(
     )
     .await?;
     let waiting = seen.waiting;
-    let (mut fates, rivals) = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
+    let Fates {
+        mut fates,
+        rivals,
+        queues,
+    } = fates::<H>(seen, fence.lane, horizon, &before, batch, mode);
     watch.was(Step::Claim);
     let fresh: Vec<&Arrived<H::Message>> = fresh(batch, &fates).collect();
     let mut outcomes = Vec::new();
@@ -171,7 +157,7 @@ pub async fn attempt<H: Handler>(
         outcomes = judged(&mut fates, &fresh, verdicts);
         decided = Some(state);
     }
-    park::<H>(&mut transaction, fence.lane, batch, mode, at).await?;
+    queues.write(&mut transaction, fence.lane, at).await?;
     let counts = counts(batch, &fates, before.next_offset);
     if counts.handled + counts.duplicates + counts.dead_letters > 0 {
         lane::count(&mut transaction, fence.lane, counts).await?;
@@ -202,208 +188,6 @@ fn fresh<'a, M>(batch: &'a [Arrival<M>], fates: &[Fate]) -> impl Iterator<Item =
             (Arrival::Request(arrived), Fate::Fresh) => Some(&**arrived),
             _ => None,
         })
-}
-
-/// Looks up what may be known: in a careful attempt every id, else those for
-/// which something speaks.
-async fn look_up<H: Handler>(
-    connection: &mut PgConnection,
-    lane: &Lane,
-    horizon: &Horizon,
-    before: &Before,
-    batch: &[Arrival<H::Message>],
-    recent: &Recent,
-    mode: &Mode,
-) -> Result<Seen, sqlx::Error> {
-    // The first and the last tell whether the batch comes from the edge, which
-    // puts a waiting row before each message.
-    let (first, last) = (0, batch.len() - 1);
-    let suspects: Vec<Uuid> = batch
-        .iter()
-        .enumerate()
-        .filter_map(|(place, arrival)| match arrival {
-            Arrival::Request(arrived) => Some((place, arrived)),
-            _ => None,
-        })
-        .filter(|(place, arrived)| {
-            // One that is too old to be taken may have been handled in its time.
-            mode.careful
-                || *place == first
-                || *place == last
-                || arrived.offset < before.next_offset
-                || recent.contains(&arrived.id)
-                || horizon.check(arrived.id, before.at, false).is_err()
-        })
-        .map(|(_, arrived)| arrived.id)
-        .collect();
-    let known = queue_log::known(connection, lane.consumer, &suspects).await?;
-    let waiting = known.values().any(|known| known.status == Status::Waiting);
-    let parked = if before.parked {
-        parked::all(connection, lane.consumer).await?
-    } else {
-        HashSet::new()
-    };
-    Ok(Seen {
-        known,
-        waiting,
-        parked,
-        rivals: false,
-        first_in_batch: HashMap::with_capacity_and_hasher(batch.len(), IdHash::default()),
-    })
-}
-
-/// Finds out which messages are new, which are known, and which can never work; and
-/// whether some of the new ones have the same id.
-fn fates<H: Handler>(
-    mut seen: Seen,
-    lane: &Lane,
-    horizon: &Horizon,
-    before: &Before,
-    batch: &[Arrival<H::Message>],
-    mode: &Mode,
-) -> (Vec<Fate>, bool) {
-    let fates = batch
-        .iter()
-        .map(|arrival| {
-            let fate = match arrival {
-                Arrival::Dead { why, .. } => Fate::Dead(why.clone()),
-                Arrival::Foreign { .. } => Fate::Nothing,
-                Arrival::Unclaimable { reason, .. } => Fate::Unclaimable(*reason),
-                Arrival::Request(arrived) => seen.fate::<H>(arrived, lane, horizon, before, mode),
-            };
-            match fate {
-                // In Kafka for certain: somebody has set the offsets back. (What
-                // was claimed is told apart by its row.)
-                Fate::Dead(_) | Fate::Unclaimable(_)
-                    if arrival.offset() < before.emitted_offset =>
-                {
-                    Fate::Nothing
-                }
-                fate => fate,
-            }
-        })
-        .collect();
-    (fates, seen.rivals)
-}
-
-/// What is known while the messages of a batch are looked at in their order.
-struct Seen {
-    known: HashMap<Uuid, Known>,
-    /// Whether one of those waits, put there by the edge.
-    waiting: bool,
-    parked: HashSet<String>,
-    /// Whether new messages have the same id with different contents. Which of them
-    /// is the first is known when those before it are decided on: what is not
-    /// claimed must not keep out what is.
-    rivals: bool,
-    first_in_batch: HashMap<Uuid, ContentHash, IdHash>,
-}
-
-impl Seen {
-    fn fate<H: Handler>(
-        &mut self,
-        arrived: &Arrived<H::Message>,
-        lane: &Lane,
-        horizon: &Horizon,
-        before: &Before,
-        mode: &Mode,
-    ) -> Fate {
-        let follows = H::follows(&arrived.message);
-        let known = self.known.get(&arrived.id);
-        if known.is_none()
-            && let Err(beyond) = horizon.check(arrived.id, before.at, follows)
-        {
-            return too_old_or_new(beyond, follows);
-        }
-        let fate = match known {
-            Some(known) => seen_before(known, arrived, lane, before),
-            None => Fate::Fresh,
-        };
-        if !matches!(fate, Fate::Fresh) {
-            return fate;
-        }
-        // Only a message that is to be handled is the first of its id: one that
-        // conflicts with a row must not keep the right one out.
-        match self.first_in_batch.entry(arrived.id) {
-            Entry::Occupied(first) if *first.get() == arrived.content_hash => {
-                return Fate::Duplicate;
-            }
-            Entry::Occupied(_) => self.rivals = true,
-            Entry::Vacant(place) => {
-                place.insert(arrived.content_hash);
-            }
-        }
-        if !self.parked.is_empty()
-            && self
-                .parked
-                .contains(&parked::shortened(H::key(&arrived.message)))
-        {
-            return Fate::Dead(Why {
-                reason: "parked_behind",
-                detail: "an earlier message of this key awaits a redrive".to_string(),
-            });
-        }
-        match &mode.defect {
-            Some(detail) => Fate::Dead(Why {
-                reason: "defect",
-                detail: detail.clone(),
-            }),
-            None => Fate::Fresh,
-        }
-    }
-}
-
-fn too_old_or_new(beyond: Beyond, follows: bool) -> Fate {
-    if follows {
-        // Never silently: somebody waits for what this message tells.
-        return Fate::Dead(Why {
-            reason: "past_horizon",
-            detail: "the request behind it is older than queue_log remembers".to_string(),
-        });
-    }
-    Fate::Unclaimable(match beyond {
-        Beyond::Past => Reason::PastHorizon,
-        Beyond::Future => Reason::IdFromTheFuture,
-    })
-}
-
-fn repeated(first: ContentHash, again: ContentHash) -> Fate {
-    if first == again {
-        Fate::Duplicate
-    } else {
-        conflict()
-    }
-}
-
-fn conflict() -> Fate {
-    Fate::Dead(Why {
-        reason: "id_conflict",
-        detail: "this id was used before with other content; give a new request a new id"
-            .to_string(),
-    })
-}
-
-fn seen_before<M>(known: &Known, arrived: &Arrived<M>, lane: &Lane, before: &Before) -> Fate {
-    if known.content_hash != arrived.content_hash {
-        return conflict();
-    }
-    if known.status == Status::Waiting {
-        return Fate::Fresh;
-    }
-    let here = known
-        .place
-        .as_ref()
-        .is_some_and(|(topic, partition, offset)| {
-            *topic == lane.topic && *partition == lane.partition && *offset == arrived.offset
-        });
-    if !here {
-        Fate::Duplicate
-    } else if arrived.offset < before.emitted_offset {
-        // Somebody has set the group's offsets back; what Kafka has, it keeps.
-        Fate::Nothing
-    } else {
-        Fate::Again(known.outcome.clone())
-    }
 }
 
 /// A handler's verdict, or the content that another message of the batch has just
@@ -530,21 +314,6 @@ async fn write<H: Handler>(
         )),
         Err(WriteError::Database(error)) => Err(error.into()),
     }
-}
-
-async fn park<H: Handler>(
-    connection: &mut PgConnection,
-    lane: &Lane,
-    batch: &[Arrival<H::Message>],
-    mode: &Mode,
-    at: DateTime<Utc>,
-) -> Result<(), AttemptError> {
-    if let (Some(detail), [Arrival::Request(arrived)]) = (&mode.defect, batch) {
-        let key = parked::shortened(H::key(&arrived.message));
-        let message = (arrived.id, arrived.offset);
-        parked::park(connection, lane, &key, message, detail, at).await?;
-    }
-    Ok(())
 }
 
 fn counts<M>(batch: &[Arrival<M>], fates: &[Fate], next_offset: i64) -> Counts {

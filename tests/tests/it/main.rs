@@ -12,6 +12,7 @@ mod contracts;
 mod cost;
 mod database;
 mod day;
+mod dlq;
 mod faults;
 mod kills;
 mod members;
