@@ -7,8 +7,8 @@ pub mod standstill;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgPool};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
 
 /// The migrations, numbered; the reason of each stands at its top.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

@@ -8,6 +8,7 @@ pub(crate) mod consume;
 pub(crate) mod day;
 pub(crate) mod metrics;
 pub(crate) mod produce;
+pub(crate) mod purge;
 pub(crate) mod replay;
 pub(crate) mod schemas;
 pub(crate) mod serve;

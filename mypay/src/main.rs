@@ -46,6 +46,8 @@ enum Command {
     Close(cmd::close::Args),
     /// Put the messages of a time range through again, under their own ids.
     Replay(cmd::replay::Args),
+    /// Drop the weeks of queue_log that lie before its horizon.
+    Purge(cmd::purge::Args),
     /// Run a business day through the pipeline, and audit it.
     Day(cmd::day::Args),
     /// Measure a flow: messages a second, latency, and where the time goes.
@@ -73,6 +75,7 @@ fn main() -> std::process::ExitCode {
             Command::Audit(args) => args.run(cli.json).await,
             Command::Close(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,
+            Command::Purge(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,
             Command::Bench(args) => args.run(cli.json).await,
         }
