@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use mypay_idempotency::horizon;
 use mypay_schemas::Flow;
 use sqlx::{PgConnection, Row as _};
 
@@ -13,9 +14,6 @@ use crate::interned::Interned;
 use crate::outbox::{self, Outbox};
 use crate::rows::{Lane, Place, Row, Source, Status};
 use crate::sorted;
-
-/// One week in milliseconds: the width of `queue_log`'s partitions.
-const WEEK: i64 = 7 * 24 * 3_600_000;
 
 /// What was loaded: rows and lanes by the flow's number.
 #[derive(Default)]
@@ -36,7 +34,7 @@ pub(crate) async fn load(
 ) -> Result<Loaded, AuditError> {
     let mut loaded = Loaded {
         now: now(connection).await?,
-        horizon: horizon(connection).await?,
+        horizon: horizon::oldest(connection).await?,
         ..Loaded::default()
     };
     rows(connection, reasons, &mut loaded).await?;
@@ -145,23 +143,4 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
 async fn now(connection: &mut PgConnection) -> Result<i64, AuditError> {
     let now = sqlx::query("SELECT now()").fetch_one(connection).await?;
     Ok(now.try_get::<DateTime<Utc>, _>(0)?.timestamp_millis())
-}
-
-/// Where the oldest partition of `queue_log` begins.
-pub(crate) async fn horizon(connection: &mut PgConnection) -> Result<i64, AuditError> {
-    let names = sqlx::query(
-        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-          WHERE i.inhparent = 'queue_log'::regclass",
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut oldest: Option<i64> = None;
-    for name in names {
-        let name: &str = name.try_get(0)?;
-        let week = name
-            .strip_prefix("queue_log_w")
-            .and_then(|week| week.parse().ok());
-        oldest = week.into_iter().chain(oldest).min();
-    }
-    Ok(oldest.unwrap_or(0) * WEEK)
 }

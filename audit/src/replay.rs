@@ -35,7 +35,7 @@ use sqlx::PgPool;
 use crate::error::AuditError;
 use crate::kafka::Span;
 use crate::produce::Again;
-use crate::{Servers, queue_log, read, topics};
+use crate::{Servers, read, topics};
 
 /// How many ids are looked up at a time.
 const LOOK_UP: usize = 5_000;
@@ -145,7 +145,7 @@ async fn choose(
     // Across partitions only the broker's time says which came first.
     messages.sort_unstable_by_key(|message| (message.id, message.at, message.place));
     let mut connection = pool.acquire().await?;
-    let horizon = queue_log::horizon(&mut connection).await?;
+    let horizon = mypay_idempotency::horizon::oldest(&mut connection).await?;
     let now = Utc::now().timestamp_millis();
     let mut chosen = HashSet::with_capacity(messages.len());
     let requests: Vec<&[crate::rows::Message]> = crate::sorted::groups(&messages).collect();

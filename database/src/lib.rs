@@ -7,8 +7,8 @@ pub mod standstill;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
 
 /// The migrations, numbered; the reason of each stands at its top.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
@@ -51,7 +51,10 @@ pub fn pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error>
 
 /// A pool for questions over whole tables, with the planner left alone.
 pub fn reporting_pool(database_url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(database_url)?.application_name("mypay-report");
+    let options = PgConnectOptions::from_str(database_url)?
+        .application_name("mypay-report")
+        // A question over a whole table may take seconds: no warning is due.
+        .disable_statement_logging();
     Ok(connect_lazy(connections, options))
 }
 

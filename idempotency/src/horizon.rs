@@ -4,11 +4,13 @@
 //! whole. An id from before the oldest one is refused: it could be a duplicate
 //! that nobody remembers.
 
+pub mod purge;
+
 use std::sync::RwLock;
 
 use chrono::{DateTime, Utc};
 use mypay_schemas::identity::{lower_bound, time_of};
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 /// One week in milliseconds.
@@ -18,9 +20,9 @@ const WEEK: i64 = 7 * 24 * 3_600_000;
 pub const HORIZON_WEEKS: i64 = 5;
 /// How old a request may be that is not known yet, in milliseconds: 3 weeks.
 ///
-/// Longer than a topic keeps its messages (15 days and a segment), so that an
-/// outage turns nothing away; and two weeks less than the horizon, so that a
-/// bank has that long to answer the youngest of the oldest.
+/// Longer than a replay promises to reach (14 days), so that no outage which a
+/// replay mends turns anything away; and two weeks less than the horizon, so that
+/// a bank has that long to answer the youngest of the oldest.
 const REQUEST_AGE_MAX: i64 = 3 * WEEK;
 /// How many weeks ahead partitions are made, so that none is missing when the
 /// maintenance does not run for some days.
@@ -112,16 +114,31 @@ async fn maintain(pool: &PgPool, now: DateTime<Utc>) -> Result<i64, sqlx::Error>
         }
     }
     let oldest = existing.into_iter().min().unwrap_or(i64::MAX);
-    Ok(oldest.min(this_week - HORIZON_WEEKS) * WEEK)
+    let oldest = oldest.min(this_week - HORIZON_WEEKS);
+    Ok(oldest.max(told(pool).await?.unwrap_or(oldest)) * WEEK)
+}
+
+/// Where the oldest id that is remembered may lie, in milliseconds since the epoch:
+/// the beginning of the oldest partition, or what was told of the purge of it.
+pub async fn oldest(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let existing = weeks(&mut *connection).await?.into_iter().min();
+    Ok(existing.max(told(connection).await?).unwrap_or(0) * WEEK)
+}
+
+/// The oldest week that the last purge left.
+async fn told(database: impl PgExecutor<'_>) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT oldest_week FROM queue_log_horizon")
+        .fetch_optional(database)
+        .await
 }
 
 /// The weeks that have a partition.
-async fn weeks(pool: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
+async fn weeks(database: impl PgExecutor<'_>) -> Result<Vec<i64>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
           WHERE i.inhparent = 'queue_log'::regclass",
     )
-    .fetch_all(pool)
+    .fetch_all(database)
     .await?;
     let names = rows
         .iter()
@@ -131,18 +148,4 @@ async fn weeks(pool: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
         .iter()
         .filter_map(|name| name.strip_prefix("queue_log_w")?.parse().ok())
         .collect())
-}
-
-/// Drops the partitions that lie wholly before the horizon; tells their weeks,
-/// counted since the epoch.
-pub async fn purge(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<i64>, sqlx::Error> {
-    let oldest_kept = now.timestamp_millis().div_euclid(WEEK) - HORIZON_WEEKS;
-    let mut dropped = weeks(pool).await?;
-    dropped.retain(|week| *week < oldest_kept);
-    for week in &dropped {
-        sqlx::query(AssertSqlSafe(format!("DROP TABLE queue_log_w{week}")))
-            .execute(pool)
-            .await?;
-    }
-    Ok(dropped)
 }

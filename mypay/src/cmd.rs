@@ -9,6 +9,7 @@ pub(crate) mod day;
 pub(crate) mod dlq;
 pub(crate) mod metrics;
 pub(crate) mod produce;
+pub(crate) mod purge;
 pub(crate) mod replay;
 pub(crate) mod schemas;
 pub(crate) mod serve;

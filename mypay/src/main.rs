@@ -50,6 +50,8 @@ enum Command {
     Dlq(cmd::dlq::Args),
     /// Tell all that the database knows of a message.
     Trace(cmd::trace::Args),
+    /// Drop the weeks of queue_log that lie before its horizon.
+    Purge(cmd::purge::Args),
     /// Run a business day through the pipeline, and audit it.
     Day(cmd::day::Args),
     /// Measure a flow: messages a second, latency, and where the time goes.
@@ -79,6 +81,7 @@ fn main() -> std::process::ExitCode {
             Command::Replay(args) => args.run(cli.json).await,
             Command::Dlq(args) => args.run(cli.json).await,
             Command::Trace(args) => args.run(cli.json).await,
+            Command::Purge(args) => args.run(cli.json).await,
             Command::Day(args) => args.run(cli.json).await,
             Command::Bench(args) => args.run(cli.json).await,
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::requests::has_dead_letter;
 use crate::data::{Data, FlowData};
-use crate::flows::{Stage, State};
+use crate::flows::{Payout, Stage, State};
 use crate::report::Check;
 use crate::rows::{Place, Row, Source, Status, shown};
 use crate::sorted::find;
@@ -20,7 +20,7 @@ const NAMED: usize = 20;
 pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "nothing_in_flight",
-        "what is not handled yet, and for each request in progress the bank command or message that will end it",
+        "what is not handled yet, and for each request in progress, and each payout that waits, the bank command or message that will end it",
         "mypay bank cases; is `mypay consume all` running?",
     );
     let mut awaiting = Vec::new();
@@ -41,6 +41,18 @@ pub(super) fn check(data: &Data) -> Check {
                     (shown(row.id), place, problem.to_string())
                 }),
             }
+        }
+    }
+    let payouts = data.tables.payouts.iter();
+    for payout in payouts.filter(|payout| payout.stage == Stage::Awaits) {
+        check.compare();
+        match behind_payout(data, payout) {
+            Some(what) => awaiting.push(format!("payout {}: {what}", shown(payout.id))),
+            None => check.offend_with(|| {
+                let run = format!("run {}", shown(payout.run));
+                let problem = "a payout waits, and nothing is under way that would end it";
+                (shown(payout.id), run, problem.to_string())
+            }),
         }
     }
     if !awaiting.is_empty() {
@@ -87,11 +99,32 @@ fn behind(data: &Data, flow: Flow, of: &FlowData, row: &Row) -> Option<String> {
     if let Some(at_the_bank) = at_the_bank(data, command) {
         return Some(at_the_bank);
     }
-    let bank = data.flow(Flow::Firmbanking);
-    // The command is on its way to the firmbanking consumer ...
     if !asked_by(data, flow, of, row).is_some_and(|place| of.emitted(&place)) {
         return Some("the command is being sent".to_string());
     }
+    on_its_way(data, of, command)
+}
+
+/// What will end a payout of a settlement that waits for its bank. Its run is done,
+/// so no request in progress tells of it.
+fn behind_payout(data: &Data, payout: &Payout) -> Option<String> {
+    if let Some(at_the_bank) = at_the_bank(data, payout.command) {
+        return Some(at_the_bank);
+    }
+    let (of, bank) = (data.flow(Flow::Settlement), data.flow(Flow::Firmbanking));
+    let run = find(&of.rows, payout.run).first().and_then(|row| row.place);
+    let unsent = bank.outbox_requests.binary_search(&payout.command).is_ok()
+        || run.is_some_and(|place| !of.emitted(&place));
+    if unsent {
+        return Some("the command is being sent".to_string());
+    }
+    on_its_way(data, of, payout.command)
+}
+
+/// Where a command or its answer lies, once it was sent.
+fn on_its_way(data: &Data, of: &FlowData, command: u128) -> Option<String> {
+    let bank = data.flow(Flow::Firmbanking);
+    // The command is on its way to the firmbanking consumer ...
     let asked = find(&bank.messages, command);
     if asked.iter().any(|message| !bank.handled(&message.place)) {
         return Some("the command waits for the firmbanking consumer".to_string());
@@ -159,6 +192,20 @@ mod tests {
         let check = check(&data);
         // The remittance, and the firmbanking request that it made.
         assert_eq!(check.offenders_total, 2);
+    }
+
+    #[test]
+    fn a_payout_that_waits_with_nothing_behind_it_is_found() {
+        let mut data = sample::day();
+        data.tables.payouts[0].stage = Stage::Awaits;
+        let command = data.tables.payouts[0].command;
+        data.tables.commands.retain(|known| known.id != command);
+        assert_eq!(check(&data).offenders_total, 1);
+        let bank = data.flow_mut(Flow::Firmbanking);
+        bank.outbox_requests.push(command);
+        bank.outbox_requests.sort_unstable();
+        let check = check(&data);
+        assert!(check.ok, "{:?}", check.offenders);
     }
 
     #[test]

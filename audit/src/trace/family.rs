@@ -1,14 +1,17 @@
 //! The ids that belong to a message: what rows say of each other, and what is derived.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use mypay_schemas::identity::{lower_bound, time_of};
+use mypay_schemas::identity::{derive, lower_bound, time_of};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{Member, derived};
 use crate::error::AuditError;
 
+/// What the traced message is to its family.
+const ITSELF: &str = "itself";
 /// A family has a handful of members; that of a settlement run its payouts.
 const AT_MOST: usize = 1_000;
 /// How many payouts of a run are followed, which may have thousands.
@@ -19,25 +22,39 @@ const OF_ONE_MILLISECOND: i64 = 10_000;
 
 /// All ids of a message's family, its own first.
 pub(super) async fn of(connection: &mut PgConnection, id: Uuid) -> Result<Vec<Member>, AuditError> {
-    let mut family = BTreeMap::from([(id, "itself".to_string())]);
+    let mut family = BTreeMap::from([(id, ITSELF.to_string())]);
     let mut order = vec![id];
     let mut young = vec![id];
     if let Some(cause) = cause(connection, id).await? {
-        family.insert(cause, "what it is derived from".to_string());
+        family.insert(cause, "what brought it about".to_string());
         order.push(cause);
         young.push(cause);
     }
     while !young.is_empty() && order.len() < AT_MOST {
         let mut found = stored(connection, &young, id).await?;
-        let derived: Vec<Member> = young.iter().flat_map(|id| derived::from(*id)).collect();
+        let derived = young.iter().flat_map(|id| {
+            let parent = family.get(id).map_or("", String::as_str);
+            derived::from(*id)
+                .into_iter()
+                .map(move |member| related(member, parent))
+        });
+        let derived: Vec<Member> = derived.collect();
         found.extend(there(connection, derived).await?);
         young.clear();
         for member in found {
-            if let std::collections::btree_map::Entry::Vacant(place) = family.entry(member.id) {
+            if let Entry::Vacant(place) = family.entry(member.id) {
                 place.insert(member.what);
                 order.push(member.id);
                 young.push(member.id);
             }
+        }
+    }
+    if id.get_version_num() != 8 {
+        // On its topic alone, but for the results that others of ours take up.
+        let result = derive(id, "result");
+        if let Entry::Vacant(place) = family.entry(result) {
+            place.insert("its result, on the topic".to_string());
+            order.push(result);
         }
     }
     let members = order.into_iter().map(|id| Member {
@@ -45,6 +62,16 @@ pub(super) async fn of(connection: &mut PgConnection, id: Uuid) -> Result<Vec<Me
         id,
     });
     Ok(members.collect())
+}
+
+/// Results and reversals are many: each says of what it is.
+fn related(member: Member, parent: &str) -> Member {
+    let what = match (member.what.as_str(), parent) {
+        (what @ ("result" | "reversal"), ITSELF) => format!("its {what}"),
+        (what @ ("result" | "reversal"), _) => format!("{what} of: {parent}"),
+        _ => member.what,
+    };
+    Member { what, ..member }
 }
 
 /// What an id of ours is derived from. A hash tells not what went into it, but it

@@ -40,6 +40,10 @@ const EVENTS_WAITING: u32 = 32_000;
 /// rows locked.
 const STANDSTILL_EVERY: u64 = 3;
 
+/// Every so many seconds the horizon is read, and the coming partitions of
+/// `queue_log` are made; twice within [`mypay_idempotency::horizon::purge::HEARD`].
+const HORIZON_EVERY: u64 = 60;
+
 /// How long a stop waits for batches that are under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -467,7 +471,7 @@ async fn upkeep<H: Handler>(pool: PgPool, horizon: Arc<Horizon>, intake: Arc<Int
                 Err(error) => tracing::debug!(%error, "looking for sessions that stand still"),
             }
         }
-        if ticks.is_multiple_of(3_600)
+        if ticks.is_multiple_of(HORIZON_EVERY)
             && let Err(error) = horizon.renew(&pool, Utc::now()).await
         {
             tracing::error!(%error, "the coming partitions of queue_log could not be made");

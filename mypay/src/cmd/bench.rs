@@ -94,7 +94,7 @@ pub(crate) struct Args {
     runs: u32,
     /// How many runs come before them: the brokers' JVMs compile for some
     /// million messages until they are as fast as they get.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     warm_up: u32,
     /// Requests a second: measures how long each waits for its result.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -17,12 +17,14 @@ use mypay_tests::{World, eventually};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::day::LONG;
+use crate::day::{LONG, seeded};
 
 const OPENING: i64 = 100_000;
 /// What the ledger cannot bear while it is broken, whole won.
 const DEFECTIVE: i64 = 666;
-/// The reason of a remittance's posting when its bank has confirmed it.
+/// How many messages wait behind one where they are many.
+const BEHIND: i64 = 300;
+/// The same, of what a bank has confirmed: a posting of kind 4.
 const CONFIRMED: &str = "kind <> 4 OR amount <> 666";
 
 /// Requests of one member in their order, and what the topics had before.
@@ -247,6 +249,50 @@ async fn parked_messages_that_come_again_in_any_order_are_handled_in_theirs() ->
     ensure!(letters.get("parked_behind") == Some(&4), "{letters:?}");
     case.world.stop(&consumer).await?;
     case.is_settled(&[first, second, third]).await
+}
+
+/// Several people redrive at once, while the consumer dies again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_keeps_its_order_however_often_the_consumer_dies() -> anyhow::Result<()> {
+    let mut case = Case::begin().await?;
+    let amounts: Vec<i64> = std::iter::once(DEFECTIVE).chain(1..=BEHIND).collect();
+    let requests = case.requests(&amounts);
+    let requests: Vec<&RemittanceRequest> = requests.iter().collect();
+    broken(&case.world, &format!("amount <> {DEFECTIVE}")).await?;
+    let mut consumer = case.world.consume("remittance")?;
+    case.send(&requests).await?;
+    ensure!(parked(&case.world).await? == ids(&requests)?);
+    mend(&case.world).await?;
+
+    let mut rng = seeded();
+    let redrive = ["dlq", "redrive", "--message-id", &requests[0].message_id];
+    for _ in 0..4 {
+        let before = case.world.gone_through(Flow::Remittance).await?;
+        let (first, second) = tokio::join!(case.world.mypay(&redrive), case.world.mypay(&redrive));
+        for output in [first?, second?] {
+            let complained = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{complained}");
+        }
+        let some = before + rng.i64(1..BEHIND);
+        let flow = Flow::Remittance;
+        case.world.await_gone_through(flow, some, LONG).await?;
+        case.world.kill(&consumer).await?;
+        consumer = case.world.again(&consumer)?;
+        if parked(&case.world).await?.is_empty() {
+            break;
+        }
+    }
+    eventually("an empty queue", LONG, async || {
+        case.world.drained(Flow::Remittance, LONG).await?;
+        let left = !parked(&case.world).await?.is_empty();
+        if left {
+            case.world.mypay(&redrive).await?;
+        }
+        Ok((!left).then_some(()))
+    })
+    .await?;
+    case.world.stop(&consumer).await?;
+    case.is_settled(&requests).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ mod model;
 mod offsets;
 mod outside_client;
 mod over_http;
+mod purge;
 mod redelivery;
 mod registry;
 mod reversals;

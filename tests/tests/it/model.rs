@@ -281,8 +281,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// That the comparison says something: it sees a single won.
+    async fn one_won_is_seen(&self) -> anyhow::Result<()> {
+        let change = async |won: i64| {
+            sqlx::query("UPDATE money.account SET balance = balance + $2 WHERE account_id = $1")
+                .bind(self.draw.ledger.members[0].id)
+                .bind(won)
+                .execute(&self.world.pool)
+                .await
+        };
+        change(1).await?;
+        let compared = self.both_have_the_same().await;
+        change(-1).await?;
+        ensure!(compared.is_err(), "a won too many was not seen");
+        self.both_have_the_same().await
+    }
+
     /// Results, and what the banks' accounts hold.
     async fn end(self) -> anyhow::Result<()> {
+        self.one_won_is_seen().await?;
         let mut count = 0;
         for (flow, asked) in &self.asked {
             let answers = self

@@ -1,0 +1,81 @@
+//! `mypay purge`: what `queue_log` remembers from before its horizon.
+
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use mypay_idempotency::horizon::purge::{self, HEARD, Old};
+use mypay_stack::Endpoints;
+use serde_json::json;
+
+/// Drop the weeks of queue_log that lie before its horizon, the oldest first.
+///
+/// An id from before is remembered no more, and refused: the topics, which keep
+/// their messages for a shorter time, cannot bring it again. A week in which a
+/// request is still under way is kept, and so are those after it. Once a week is
+/// often enough; consumers go on meanwhile.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Show what would be dropped.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = mypay_database::reporting_pool(&Endpoints::discover()?.database_url, 1)?;
+        let old = purge::old(&pool, Utc::now()).await?;
+        let free = old.iter().take_while(|week| week.open == 0).count();
+        if !json {
+            print(&old, free);
+        }
+        let mut dropped = Vec::new();
+        if let (Some(last), false) = (old[..free].last(), self.dry_run) {
+            purge::tell(&pool, last.week + 1, Utc::now()).await?;
+            if !json {
+                println!("waiting {} s until all consumers know", HEARD.as_secs());
+            }
+            tokio::time::sleep(HEARD).await;
+            for old in &old[..free] {
+                if !purge::drop_week(&pool, old.week).await? {
+                    break;
+                }
+                dropped.push(old.week);
+            }
+        }
+        if json {
+            let report = json!({ "weeks": old, "dropped": dropped, "dry_run": self.dry_run });
+            println!("{report:#}");
+        } else if self.dry_run {
+            println!("a dry run: nothing was dropped");
+        } else if free > 0 {
+            println!("{} of {} weeks dropped", dropped.len(), old.len());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(old: &[Old], free: usize) {
+    if old.is_empty() {
+        println!("queue_log has nothing from before its horizon");
+        return;
+    }
+    let mut table = super::schemas::table(["week from", "rows", "MB", "under way", ""]);
+    for (number, week) in old.iter().enumerate() {
+        let rows = match week.rows {
+            ..0 => "unknown".to_string(),
+            rows => rows.to_string(),
+        };
+        table.add_row([
+            day(week.from),
+            rows,
+            (week.bytes / 1_000_000).to_string(),
+            week.open.to_string(),
+            if number < free { "goes" } else { "stays" }.to_string(),
+        ]);
+    }
+    println!("{table}");
+}
+
+fn day(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d").to_string()
+}
