@@ -36,15 +36,27 @@ pub(crate) enum Claimable {
 
 /// Judges a message, now and by the time at which it was put on the topic.
 pub(crate) fn claimable(message: &Message, now: i64, horizon: i64) -> Claimable {
-    let time = identity::time_of(Uuid::from_u128(message.id));
+    let id = Uuid::from_u128(message.id);
     let follows = message.kind == Kind::Follows;
+    claimable_id(id, follows, message.at, (now, horizon))
+}
+
+/// Judges the id of a message that was put on the topic at `at`; `follows`: it
+/// follows from a request.
+pub(crate) fn claimable_id(
+    id: Uuid,
+    follows: bool,
+    at: i64,
+    (now, horizon): (i64, i64),
+) -> Claimable {
+    let time = identity::time_of(id);
     if time < horizon {
         Claimable::Purged
-    } else if time > message.at + CLOCK_SKEW_MILLIS {
+    } else if time > at + CLOCK_SKEW_MILLIS {
         Claimable::Perhaps
     } else if follows || time >= now - REQUEST_AGE_MAX {
         Claimable::Yes
-    } else if time < message.at - REQUEST_AGE_MAX {
+    } else if time < at - REQUEST_AGE_MAX {
         Claimable::No
     } else {
         Claimable::Perhaps

@@ -9,7 +9,12 @@ use crate::bank::Bank;
 use crate::flows::Tables;
 use crate::interned::{Code, Interned};
 use crate::ledger::Ledger;
-use crate::rows::{DeadLetter, Lane, Message, Place, Poison, Repeated, ResultEvent, Row, Source};
+use crate::rows::{
+    DeadLetter, Lane, Message, Place, Poison, Repeated, ResultEvent, Row, Source, Status,
+};
+
+/// The reason in the row of a message that people have given up.
+pub(crate) const GIVEN_UP: &str = "given_up";
 
 /// What one consumer has read, kept and answered.
 #[derive(Default)]
@@ -37,6 +42,8 @@ pub(crate) struct FlowData {
     /// The ends of its result topic's partitions *before* the snapshot: what
     /// lies below was committed in PostgreSQL before.
     pub results_before: HashMap<i32, i64>,
+    /// Lowest offsets that its result topic's partitions still have.
+    pub results_low: HashMap<i32, i64>,
     /// Results older than this may have been deleted; milliseconds.
     pub results_floor: i64,
     /// Dead letters older than this may have been deleted; milliseconds.
@@ -45,6 +52,8 @@ pub(crate) struct FlowData {
     pub outbox_requests: Vec<u128>,
     /// Requests whose result waits in the outbox.
     pub outbox_results: Vec<u128>,
+    /// Messages that people have given up.
+    pub given_up: HashSet<u128>,
 }
 
 impl FlowData {
@@ -110,6 +119,14 @@ impl Data {
     /// A consumer's data.
     pub(crate) fn flow(&self, flow: Flow) -> &FlowData {
         &self.flows[flow as usize]
+    }
+
+    /// Whether a row says that people have given its message up, and they have: then
+    /// no consumer has handled it, and it has no result.
+    pub(crate) fn is_given_up(&self, of: &FlowData, row: &Row) -> bool {
+        (row.status, row.success, row.place) == (Status::Done, false, None)
+            && of.given_up.contains(&row.id)
+            && self.reasons.text(row.reason) == GIVEN_UP
     }
 
     /// A consumer's data, to be filled.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use mypay_idempotency::horizon;
 use mypay_schemas::Flow;
 use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
 
 use crate::copy;
 use crate::data::Data;
@@ -21,6 +22,7 @@ pub(crate) struct Loaded {
     rows: [Vec<Row>; Flow::ALL.len()],
     lanes: Vec<(Flow, (Source, i32), Lane)>,
     outbox: Outbox,
+    given_up: Vec<(Flow, u128)>,
     now: i64,
     horizon: i64,
     foreign: u64,
@@ -39,6 +41,7 @@ pub(crate) async fn load(
     };
     rows(connection, reasons, &mut loaded).await?;
     lanes(connection, &mut loaded).await?;
+    given_up(connection, &mut loaded).await?;
     loaded.outbox = outbox::load(connection, registry_url).await?;
     for rows in &mut loaded.rows {
         sorted::sort(rows);
@@ -55,6 +58,9 @@ impl Loaded {
         }
         for (flow, key, lane) in self.lanes {
             data.flow_mut(flow).lanes.insert(key, lane);
+        }
+        for (flow, id) in self.given_up {
+            data.flow_mut(flow).given_up.insert(id);
         }
         for (flow, id) in self.outbox.requests {
             data.flow_mut(flow).outbox_requests.push(id);
@@ -135,6 +141,19 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
             (Source::of(flow, row.try_get(1)?), row.try_get(2)?),
             lane,
         ));
+    }
+    Ok(())
+}
+
+async fn given_up(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(), AuditError> {
+    let rows = sqlx::query("SELECT consumer, message_id FROM parked_release")
+        .fetch_all(connection)
+        .await?;
+    for row in rows {
+        if let Ok(flow) = Flow::from_str(row.try_get(0)?) {
+            let id: Uuid = row.try_get(1)?;
+            loaded.given_up.push((flow, id.as_u128()));
+        }
     }
     Ok(())
 }

@@ -167,6 +167,11 @@ fn note_low(ends: &Ends, data: &mut Data) {
                     .map(|span| ((Source::Reversal, span.partition), span.low)),
             );
         data.flow_mut(flow).low = low.collect();
+        let results = ends
+            .results
+            .iter()
+            .filter(|span| span.topic == flow.result_topic());
+        data.flow_mut(flow).results_low = results.map(|span| (span.partition, span.low)).collect();
     }
 }
 

@@ -20,11 +20,6 @@ use crate::world::World;
 /// How long requests are sent before any is counted: connections are made,
 /// plans are cached.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// How long the producer of the requests waits for more to send along. Counted
-/// in: it is part of a client's way. With less, a thousand requests a second
-/// are five hundred produce requests, and the brokers' CPU is what is measured:
-/// at 5 ms p50 was 135 ms, at 20 ms 87 ms.
-const LINGER_MS: u32 = 20;
 /// How long the last results are waited for.
 const LAST: Duration = Duration::from_secs(30);
 
@@ -39,6 +34,10 @@ pub struct Pace {
     pub rate: u32,
     /// Who asks whom.
     pub load: Load,
+    /// How long the producer of the requests waits for more to send along,
+    /// milliseconds. Counted in: it is part of a client's way. With less, the brokers
+    /// have more requests to answer, and it is their CPU that is measured.
+    pub linger_ms: u32,
 }
 
 /// From a request's producing to its result's being visible, milliseconds.
@@ -126,7 +125,7 @@ impl Pace {
             load: self.load,
             encoders: &world.encoders,
         };
-        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, LINGER_MS)?;
+        let feeder = Feeder::new(&world.endpoints.kafka_bootstrap, self.linger_ms)?;
         let begin = Instant::now();
         for number in 0..count {
             let due = begin + Duration::from_secs_f64(number as f64 / f64::from(self.rate));

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// One week in milliseconds.
 const WEEK: i64 = 7 * 24 * 3_600_000;
-/// How long rows are kept; longer than any topic keeps its messages (35 days;
+/// How long rows are kept at the least (`purge` keeps them longer); longer than any topic keeps its messages (35 days;
 /// `mypay topics lint` compares the two).
 pub const HORIZON_WEEKS: i64 = 5;
 /// How old a request may be that is not known yet, in milliseconds: 3 weeks.

@@ -11,8 +11,6 @@
 //! again in any order and any number of times, and what arrives meanwhile does not
 //! overtake them.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -51,20 +49,11 @@ pub struct Member {
     pub offset: i64,
 }
 
-/// The parked keys of a consumer: hardly ever any.
-pub async fn keys(
-    connection: &mut PgConnection,
-    consumer: &str,
-) -> Result<HashSet<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT DISTINCT key FROM parked WHERE consumer = $1")
-        .bind(consumer)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
-}
-
 /// The heads of some keys' queues, of each so many, the first first. Whoever is to
 /// handle so many messages of a key needs no more: each lets one go at the most.
+///
+/// They stay locked until the transaction ends: nobody gives up (`mypay dlq release`)
+/// what is about to be handled. Keys are to be given in their order.
 pub async fn heads(
     connection: &mut PgConnection,
     consumer: &str,
@@ -78,7 +67,8 @@ pub async fn heads(
                  FROM parked p
                 WHERE p.consumer = $1 AND p.key = w.key
                 ORDER BY p.parked_at, p.topic, p.partition, p."offset"
-                LIMIT w.most) q
+                LIMIT w.most
+                  FOR UPDATE) q
          ORDER BY q.parked_at, q.topic, q.partition, q."offset""#;
     let rows = sqlx::query(HEADS)
         .bind(consumer)
@@ -130,7 +120,13 @@ pub async fn join(
                 .collect::<Vec<_>>(),
         )
         .bind(joining.iter().map(|(it, _)| it.offset).collect::<Vec<_>>())
-        .bind(joining.iter().map(|(_, why)| &**why).collect::<Vec<_>>())
+        // PostgreSQL's text cannot hold zero bytes; a panic's words might.
+        .bind(
+            joining
+                .iter()
+                .map(|(_, why)| why.replace('\0', ""))
+                .collect::<Vec<_>>(),
+        )
         .bind(
             joining
                 .iter()

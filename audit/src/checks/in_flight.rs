@@ -5,7 +5,7 @@ use mypay_schemas::firmbanking::id_of_command;
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
-use super::requests::has_dead_letter;
+use super::requests::awaits_a_redrive;
 use crate::data::{Data, FlowData};
 use crate::flows::{Payout, Stage, State};
 use crate::report::Check;
@@ -141,10 +141,8 @@ fn on_its_way(data: &Data, of: &FlowData, command: u128) -> Option<String> {
     if unsent || unread {
         return Some("the bank's answer is on its way back".to_string());
     }
-    let put_aside = answered
-        .iter()
-        .any(|message| has_dead_letter(data, of, message));
-    put_aside.then(|| "the bank's answer awaits a redrive (mypay dlq)".to_string())
+    let awaits = awaits_a_redrive(data, of, answered);
+    awaits.then(|| "the bank's answer awaits a redrive (mypay dlq)".to_string())
 }
 
 /// Where the message lies that asked for a command: the request, or the result of
@@ -229,5 +227,46 @@ mod tests {
             .outbox_results
             .push(command);
         assert!(super::check(&data).ok);
+    }
+
+    #[test]
+    fn an_answer_that_no_redrive_brings_back_does_not_stand_behind_a_request() {
+        let mut data = sample::day();
+        let command = id_of_command("remittance", Uuid::from_u128(sample::AWAITING)).as_u128();
+        for known in &mut data.tables.commands {
+            if known.id == command {
+                known.state = State::Done;
+            }
+        }
+        let bank = data.flow_mut(Flow::Firmbanking);
+        bank.rows
+            .iter_mut()
+            .for_each(|row| row.status = Status::Done);
+        let [defect, past] = ["defect", "past_horizon"].map(|it| data.reasons.code(it));
+        let of = data.flow_mut(Flow::Remittance);
+        let mut answer = of.messages[0];
+        answer.id = derive(Uuid::from_u128(command), "result").as_u128();
+        answer.payee = command;
+        answer.kind = crate::rows::Kind::Follows;
+        for (offset, reason) in [(50, defect), (51, past)] {
+            answer.place = Place {
+                source: Source::Bank,
+                partition: 0,
+                offset,
+            };
+            let of = data.flow_mut(Flow::Remittance);
+            of.messages.push(answer);
+            of.messages
+                .sort_by_key(|message| (message.id, message.place));
+            of.dead_letters.push(crate::rows::DeadLetter {
+                place: answer.place,
+                bytes: answer.bytes,
+                reason,
+                offset: 9,
+            });
+            of.dead_letters.sort_by_key(|letter| letter.place);
+            let found = super::check(&data).offenders_total;
+            assert_eq!(found, u64::from(reason == past));
+        }
     }
 }

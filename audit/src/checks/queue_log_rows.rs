@@ -21,6 +21,8 @@ pub(super) fn check(data: &Data) -> Check {
             let occurrences = messages.of(row.id);
             let problem = match row.status {
                 Status::Waiting => row.place.map(|_| "it waits, yet has an offset"),
+                // Given up: it was never handled.
+                Status::Done if data.is_given_up(of, row) => None,
                 Status::Processing | Status::Done => {
                     check.compare();
                     problem(of, row, occurrences)
@@ -61,6 +63,19 @@ mod tests {
         assert!(check(&data).ok, "{:?}", check(&data).offenders);
         data.flow_mut(Flow::Remittance).messages.remove(0);
         assert_eq!(check(&data).offenders_total, 1);
+    }
+
+    #[test]
+    fn a_row_without_a_place_is_found_unless_its_message_was_given_up() {
+        let mut data = sample::day();
+        let reason = data.reasons.code(crate::data::GIVEN_UP);
+        let of = data.flow_mut(Flow::Payment);
+        let row = &mut of.rows[0];
+        (row.place, row.success, row.reason) = (None, false, reason);
+        let id = row.id;
+        assert_eq!(check(&data).offenders_total, 1);
+        data.flow_mut(Flow::Payment).given_up.insert(id);
+        assert!(check(&data).ok);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn compare(
         // Parked behind a defect of ours, or written under a schema that nobody
         // knew then: the dead letter is where it is.
         if let Some(message) = claimed
-            && !handled().any(|message| has_dead_letter(data, of, message))
+            && !is_put_aside(data, of, occurrences)
         {
             check.offend_with(|| {
                 let place = message.place.shown(flow);
@@ -141,16 +141,46 @@ fn is_ignored(data: &Data, flow: Flow, message: &Message) -> bool {
     !genuine || !asked
 }
 
-/// Whether a message was put aside for a reason that is not its own.
-pub(super) fn has_dead_letter(data: &Data, of: &FlowData, message: &Message) -> bool {
+/// Whether a message was put aside: whether the last of its occurrences that was
+/// handled has the dead letter. An earlier letter excuses nothing, for what is put
+/// through again is claimed or dies again. (One that died for having other content
+/// than the message says nothing of it.)
+pub(super) fn is_put_aside(data: &Data, of: &FlowData, occurrences: &[Message]) -> bool {
+    last_handled(data, of, occurrences).is_some_and(|message| has_dead_letter(data, of, message))
+}
+
+/// Whether a message waits for a redrive: as above, and a redrive is of use.
+pub(super) fn awaits_a_redrive(data: &Data, of: &FlowData, occurrences: &[Message]) -> bool {
+    last_handled(data, of, occurrences)
+        .and_then(|message| reason_of_letter(data, of, message))
+        .is_some_and(|reason| PUT_ASIDE.contains(&reason.as_str()))
+}
+
+/// The last occurrence that was handled; across partitions the broker's time tells.
+fn last_handled<'a>(data: &Data, of: &FlowData, occurrences: &'a [Message]) -> Option<&'a Message> {
+    let conflicts = |message: &Message| {
+        reason_of_letter(data, of, message).is_some_and(|reason| reason == "id_conflict")
+    };
+    occurrences
+        .iter()
+        .filter(|message| of.handled(&message.place) && !conflicts(message))
+        .max_by_key(|message| (message.at, message.place))
+}
+
+/// What a message died of, if it did.
+fn reason_of_letter(data: &Data, of: &FlowData, message: &Message) -> Option<String> {
     let letter = of
         .dead_letters
         .binary_search_by_key(&message.place, |letter| letter.place);
-    let reason = letter
+    letter
         .ok()
-        .map(|place| data.reasons.text(of.dead_letters[place].reason));
+        .map(|place| data.reasons.text(of.dead_letters[place].reason))
+}
+
+/// Whether a message was put aside for a reason that is not its own.
+fn has_dead_letter(data: &Data, of: &FlowData, message: &Message) -> bool {
     let follows = message.kind == Kind::Follows;
-    reason.is_some_and(|reason| {
+    reason_of_letter(data, of, message).is_some_and(|reason| {
         PUT_ASIDE.contains(&reason.as_str())
             || (follows && WITHOUT_REQUEST.contains(&reason.as_str()))
     })
@@ -169,6 +199,36 @@ mod tests {
         let check = check(&data);
         assert_eq!((check.ok, check.offenders_total), (false, 1));
         assert_eq!(check.offenders[0].id, shown(sample::REMITTED));
+    }
+
+    #[test]
+    fn only_a_dead_letter_of_the_last_occurrence_excuses_a_request_without_a_row() {
+        let mut data = sample::day();
+        let reason = data.reasons.code("defect");
+        let of = data.flow_mut(Flow::Payment);
+        let id = of.rows[0].id;
+        of.rows.clear();
+        let first = find(&of.messages, id)[0];
+        let letter = |message: &Message| crate::rows::DeadLetter {
+            place: message.place,
+            bytes: message.bytes,
+            reason,
+            offset: 0,
+        };
+        of.dead_letters = vec![letter(&first)];
+        assert!(check(&data).ok);
+        // It was put through again, and then it was lost.
+        let mut again = first;
+        again.place.offset += 1;
+        let of = data.flow_mut(Flow::Payment);
+        of.messages.push(again);
+        of.messages
+            .sort_by_key(|message| (message.id, message.place));
+        assert_eq!(check(&data).offenders_total, 1);
+        data.flow_mut(Flow::Payment)
+            .dead_letters
+            .push(letter(&again));
+        assert!(check(&data).ok);
     }
 
     #[test]

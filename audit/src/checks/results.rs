@@ -27,7 +27,7 @@ pub(super) fn done_have_one(data: &Data) -> Check {
         "GET /requests/<id>; the consumer's log around its processed_timestamp",
     );
     let refusals = refusals(data);
-    let mut under_way = 0u64;
+    let (mut under_way, mut given_up) = (0u64, 0u64);
     for flow in Flow::ALL {
         let of = data.flow(flow);
         let mut results = Cursor::new(&of.results);
@@ -39,6 +39,7 @@ pub(super) fn done_have_one(data: &Data) -> Check {
             let count = found.clone().count();
             match count {
                 0 if row.status != Status::Done => {}
+                0 if data.is_given_up(of, row) => given_up += 1,
                 0 if !is_due(data, flow, of, row) => under_way += 1,
                 0 => {
                     check.compare();
@@ -54,6 +55,11 @@ pub(super) fn done_have_one(data: &Data) -> Check {
             }
         }
         same_message_id_twice(flow, of, &refusals, &mut check);
+    }
+    if given_up > 0 {
+        check.note(format!(
+            "{given_up} requests that people have given up, and that have no result"
+        ));
     }
     if under_way > 0 {
         check.note(format!(
@@ -183,6 +189,21 @@ mod tests {
             .values_mut()
             .for_each(|lane| lane.emitted_offset = 0);
         assert!(done_have_one(&data).ok);
+    }
+
+    #[test]
+    fn what_was_given_up_has_no_result() {
+        let mut data = sample::day();
+        let reason = data.reasons.code(crate::data::GIVEN_UP);
+        let of = data.flow_mut(Flow::Payment);
+        of.results.clear();
+        let row = &mut of.rows[0];
+        (row.place, row.success, row.reason) = (None, false, reason);
+        let id = row.id;
+        of.given_up.insert(id);
+        let check = done_have_one(&data);
+        assert!(check.ok, "{:?}", check.offenders);
+        assert!(check.notes.iter().any(|note| note.contains("given up")));
     }
 
     #[test]

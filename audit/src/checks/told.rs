@@ -27,7 +27,7 @@ pub(super) fn have_requests(data: &Data) -> Check {
                 check.offend(place, "", problem);
             }
         }
-        repeated(flow, of, &mut check);
+        repeated(data, flow, &refusals, &mut check);
         let mut rows = Cursor::new(&of.rows);
         for result in &of.results {
             check.compare();
@@ -47,8 +47,10 @@ pub(super) fn have_requests(data: &Data) -> Check {
     check
 }
 
-/// A result that says it repeats another must say just that.
-fn repeated(flow: Flow, of: &FlowData, check: &mut Check) {
+/// A result that says it repeats another must say just that; and what `queue_log`
+/// says, for the other may be gone from the topic.
+fn repeated(data: &Data, flow: Flow, refusals: &[Code; 3], check: &mut Check) {
+    let of = data.flow(flow);
     for Repeated { event, of: offset } in &of.repeated {
         check.compare();
         let first = find(&of.results, event.request)
@@ -63,17 +65,27 @@ fn repeated(flow: Flow, of: &FlowData, check: &mut Check) {
                         ..*event
                     }
             }
-            // It may be older than the topic.
-            None => of.results_floor > 0,
+            // It may be older than the topic reaches.
+            None => of
+                .results_low
+                .get(&event.partition)
+                .is_some_and(|low| offset < low),
         };
-        if !same {
+        let problem = if same {
+            let row = find(&of.rows, event.request).first();
+            disagreement(data, of, row, event, refusals)
+        } else {
+            Some(format!(
+                "it says that it repeats offset {offset}, and does not"
+            ))
+        };
+        if let Some(problem) = problem {
             check.offend_with(|| {
                 let at = At {
                     topic: flow.result_topic(),
                     partition: event.partition,
                     offset: event.offset,
                 };
-                let problem = format!("it says that it repeats offset {offset}, and does not");
                 (shown(event.request), at.to_string(), problem)
             });
         }
@@ -157,6 +169,27 @@ mod tests {
         assert_eq!(have_requests(&data).offenders_total, 1);
         let of = data.flow_mut(Flow::Payment);
         of.repeated[0] = Repeated { event, of: 70 };
+        assert_eq!(have_requests(&data).offenders_total, 1);
+    }
+
+    #[test]
+    fn a_result_that_repeats_one_that_is_gone_says_what_queue_log_says() {
+        let mut data = sample::day();
+        let of = data.flow_mut(Flow::Payment);
+        let event = ResultEvent {
+            offset: 77,
+            ..of.results[0]
+        };
+        of.results.clear();
+        of.repeated = vec![Repeated { event, of: 70 }];
+        // The topic has lost some, but nothing at that offset.
+        of.results_floor = 1;
+        of.results_low.insert(0, 70);
+        assert_eq!(have_requests(&data).offenders_total, 1);
+        data.flow_mut(Flow::Payment).results_low.insert(0, 71);
+        assert!(have_requests(&data).ok);
+        let of = data.flow_mut(Flow::Payment);
+        of.repeated[0].event.completed ^= true;
         assert_eq!(have_requests(&data).offenders_total, 1);
     }
 

@@ -2,7 +2,7 @@
 
 use mypay_schemas::Flow;
 
-use super::requests::has_dead_letter;
+use super::requests::is_put_aside;
 use crate::data::Data;
 use crate::report::Check;
 use crate::rows::{Status, shown};
@@ -21,10 +21,11 @@ pub(super) fn check(data: &Data) -> Check {
         for row in of.rows.iter().filter(|row| row.status == Status::Waiting) {
             check.compare();
             let in_outbox = of.outbox_requests.binary_search(&row.id).is_ok();
-            let on_topic = messages
-                .of(row.id)
+            let occurrences = messages.of(row.id);
+            let on_topic = occurrences
                 .iter()
-                .any(|message| !of.handled(&message.place) || has_dead_letter(data, of, message));
+                .any(|message| !of.handled(&message.place))
+                || is_put_aside(data, of, occurrences);
             if !in_outbox && !on_topic {
                 check.offend_with(|| {
                     let problem =
@@ -75,5 +76,13 @@ mod tests {
             offset: 0,
         }];
         assert!(check(&data).ok);
+        // Put through again, and lost: the earlier letter excuses nothing.
+        let mut again = message;
+        again.place.offset += 1;
+        let of = data.flow_mut(Flow::Payment);
+        of.messages.push(again);
+        of.messages
+            .sort_by_key(|message| (message.id, message.place));
+        assert_eq!(check(&data).offenders_total, 1);
     }
 }

@@ -12,6 +12,7 @@ use super::named::Named;
 use super::parked::{Parked, Queues};
 use super::redrive::{LeftOut, Selector};
 use crate::at::At;
+use crate::claimable::{Claimable, claimable_id};
 
 /// A message that is wanted.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub(super) struct About<'a> {
     pub(super) known: &'a HashMap<(Flow, Uuid), Known>,
     /// What people have given up.
     pub(super) given_up: &'a HashSet<(Flow, Uuid)>,
+    /// Now, and from when on ids are remembered; milliseconds.
+    pub(super) clock: (i64, i64),
 }
 
 /// What was chosen.
@@ -187,7 +190,12 @@ fn reason_against(flow: Flow, named: &Named, about: &About<'_>) -> Option<LeftOu
     if about.given_up.contains(&message) {
         return Some(LeftOut::GivenUp);
     }
-    let known = about.known.get(&message)?;
+    let Some(known) = about.known.get(&message) else {
+        // As the consumer will judge it: a message that is put on the topic now. One
+        // that is parked goes through all the same, since its refusal frees its key.
+        let claimable = claimable_id(named.id, named.follows, about.clock.0, about.clock);
+        return (claimable != Claimable::Yes).then_some(LeftOut::Unclaimable);
+    };
     if known.content_hash != named.content {
         return Some(LeftOut::Conflict);
     }

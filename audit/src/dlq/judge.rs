@@ -109,6 +109,7 @@ pub(super) mod tests {
             id: Uuid::from_u128(id),
             key: "a".to_string(),
             content: [id as u8; 16],
+            follows: false,
         }
     }
 
@@ -180,6 +181,7 @@ pub(super) mod tests {
             queues,
             known: &known.collect(),
             given_up: &HashSet::from([(Flow::Remittance, Uuid::from_u128(99))]),
+            clock: (0, 0),
         };
         choose(letters, &all(), &about)
     }
@@ -290,8 +292,40 @@ pub(super) mod tests {
             queues: &queues,
             known: &HashMap::new(),
             given_up: &HashSet::new(),
+            clock: (0, 0),
         };
         assert_eq!(choose(&[], &selector(2), &about).wanted.len(), 2);
         assert_eq!(choose(&[], &selector(4), &about).wanted.len(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_claimed_any_more_is_left_out_unless_it_is_parked() {
+        const AGE: i64 = 22 * 24 * 3_600_000;
+        let mut follows = letter(2, 5);
+        follows.message = Ok(Named {
+            follows: true,
+            key: "b".to_string(),
+            ..named(2)
+        });
+        let mut request = letter(3, 7);
+        request.message = Ok(Named {
+            key: "b".to_string(),
+            ..named(3)
+        });
+        let letters = [letter(1, 3), follows, request];
+        let queues = queue(&[(1, 3)]);
+        // The ids are of 1970: too old for a request, and then before the horizon.
+        for (horizon, put, left_out) in [(0, vec![1, 2], 1), (1, vec![1], 2)] {
+            let about = About {
+                queues: &queues,
+                known: &HashMap::new(),
+                given_up: &HashSet::new(),
+                clock: (AGE, horizon),
+            };
+            let choice = choose(&letters, &all(), &about);
+            let ids = choice.wanted.iter().map(|it| it.id.unwrap().as_u128());
+            assert_eq!(ids.collect::<Vec<_>>(), put);
+            assert_eq!(choice.left_out, [(LeftOut::Unclaimable, left_out)].into());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Which message some bytes are: its id, key and content, as its consumer takes them.
 
+use mypay_decide::firmbanking::is_reserved;
 use mypay_idempotency::parked::shortened;
 use mypay_schemas::closing::ClosingRequest;
 use mypay_schemas::firmbanking::{FirmbankingRequest, FirmbankingResult};
@@ -26,6 +27,8 @@ pub(super) struct Named {
     pub(super) key: String,
     /// Hash of its content.
     pub(super) content: [u8; 16],
+    /// Whether it follows from a request of ours, and so may be older than one.
+    pub(super) follows: bool,
 }
 
 /// A message, or the reason that its dead letter would give today.
@@ -55,12 +58,20 @@ pub(super) fn named(
         return told(decoding, payload, of);
     }
     match flow {
-        Flow::Recharge => asked::<RechargeRequest>(decoding, payload),
-        Flow::Remittance => asked::<RemittanceRequest>(decoding, payload),
-        Flow::Payment => asked::<PaymentRequest>(decoding, payload),
-        Flow::Settlement => asked::<SettlementRequest>(decoding, payload),
-        Flow::Firmbanking => asked::<FirmbankingRequest>(decoding, payload),
-        Flow::Closing => asked::<ClosingRequest>(decoding, payload),
+        // As their consumers tell: what tops up or goes on has an id of ours, and a
+        // flow's command a purpose of ours.
+        Flow::Recharge => asked(decoding, payload, |it: &RechargeRequest| {
+            identity::is_derived(&it.message_id)
+        }),
+        Flow::Payment => asked(decoding, payload, |it: &PaymentRequest| {
+            identity::is_derived(&it.message_id)
+        }),
+        Flow::Firmbanking => asked(decoding, payload, |it: &FirmbankingRequest| {
+            is_reserved(&it.purpose)
+        }),
+        Flow::Remittance => asked(decoding, payload, |_: &RemittanceRequest| false),
+        Flow::Settlement => asked(decoding, payload, |_: &SettlementRequest| false),
+        Flow::Closing => asked(decoding, payload, |_: &ClosingRequest| false),
     }
 }
 
@@ -68,9 +79,15 @@ pub(super) fn named(
 fn asked<R: Request + DeserializeOwned>(
     decoding: &mut Decoding,
     payload: &[u8],
+    follows: impl Fn(&R) -> bool,
 ) -> Result<Naming, AuditError> {
     Ok(match decoding.read::<R>(payload)? {
-        Ok(request) => naming(request.message_id(), request.key(), request.content_hash()),
+        Ok(request) => naming(
+            request.message_id(),
+            request.key(),
+            request.content_hash(),
+            follows(&request),
+        ),
         Err(why) => Err(why.code()),
     })
 }
@@ -84,18 +101,19 @@ fn told<T: DeserializeOwned>(
     Ok(match decoding.read::<T>(payload)?.map(ids) {
         Ok((message_id, request_id)) => {
             let content = identity::derive(Uuid::nil(), &request_id);
-            naming(&message_id, &request_id, *content.as_bytes())
+            naming(&message_id, &request_id, *content.as_bytes(), true)
         }
         Err(why) => Err(why.code()),
     })
 }
 
-fn naming(message_id: &str, key: &str, content: [u8; 16]) -> Naming {
+fn naming(message_id: &str, key: &str, content: [u8; 16], follows: bool) -> Naming {
     match identity::parse(message_id) {
         Ok(id) => Ok(Named {
             id,
             key: shortened(key),
             content,
+            follows,
         }),
         Err(BadId::NoTime) => Err("id_without_time"),
         Err(BadId::NotUuid) => Err("bad_message_id"),

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::Utc;
+use mypay_idempotency::horizon;
 use mypay_schemas::Flow;
 use serde::Serialize;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::choose::{About, choose};
@@ -58,6 +61,8 @@ pub enum LeftOut {
     Conflict,
     /// People have given it up.
     GivenUp,
+    /// Its id is too old to be claimed now, or lies too far ahead.
+    Unclaimable,
     /// It does not lie where its letter says, nor anything else.
     Gone,
     /// Another message lies where its letter says.
@@ -74,6 +79,7 @@ impl LeftOut {
         match self {
             LeftOut::Done => "done, or in progress at a bank",
             LeftOut::Conflict => "id used with other content; it would die of that",
+            LeftOut::Unclaimable => "its id is too old to be claimed now, or lies too far ahead",
             LeftOut::GivenUp => "given up by `mypay dlq release`",
             LeftOut::Gone => "gone from its topic",
             LeftOut::OtherBytes => "another message lies there now",
@@ -150,6 +156,7 @@ pub async fn redrive(servers: &Servers, selector: &Selector) -> Result<Plan, Aud
         queues: &queues,
         known: &known(&pool, ids).await?,
         given_up: &parked::given_up(&pool).await?,
+        clock: clock(&pool).await?,
     };
     let choice = choose(&letters, selector, &about);
     if choice.letters == 0 && choice.queues.is_empty() {
@@ -190,6 +197,13 @@ pub async fn redrive(servers: &Servers, selector: &Selector) -> Result<Plan, Aud
         order: put.into_iter().map(|(_, at)| at).collect(),
         originals,
     })
+}
+
+/// Now, and from when on ids are remembered.
+async fn clock(pool: &PgPool) -> Result<(i64, i64), AuditError> {
+    let mut connection = pool.acquire().await?;
+    let horizon = horizon::oldest(&mut connection).await?;
+    Ok((Utc::now().timestamp_millis(), horizon))
 }
 
 async fn fetch(

@@ -48,6 +48,15 @@ pub(super) async fn look_up<H: Handler>(
     recent: &Recent,
     mode: &Mode,
 ) -> Result<Seen, sqlx::Error> {
+    let queues = if before.parked {
+        Queues::load(connection, lane.consumer, keys::<H>(batch)).await?
+    } else {
+        Queues::default()
+    };
+    // What is known of a message goes before its place in a queue.
+    let is_parked = |arrived: &Arrived<H::Message>| {
+        !queues.is_empty() && queues.is_parked(&parked::shortened(H::key(&arrived.message)))
+    };
     // The first and the last tell whether the batch comes from the edge, which
     // puts a waiting row before each message.
     let (first, last) = (0, batch.len() - 1);
@@ -66,16 +75,12 @@ pub(super) async fn look_up<H: Handler>(
                 || arrived.offset < before.next_offset
                 || recent.contains(&arrived.id)
                 || horizon.check(arrived.id, before.at, false).is_err()
+                || is_parked(arrived)
         })
         .map(|(_, arrived)| arrived.id)
         .collect();
     let known = queue_log::known(connection, lane.consumer, &suspects).await?;
     let waiting = known.values().any(|known| known.status == Status::Waiting);
-    let queues = if before.parked {
-        Queues::load(connection, lane.consumer, keys::<H>(batch)).await?
-    } else {
-        Queues::default()
-    };
     Ok(Seen {
         known,
         waiting,
@@ -167,7 +172,7 @@ impl Seen {
             .then(|| member::<H>(arrived))
             .filter(|member| self.queues.is_parked(&member.key));
         let fate = match &parked {
-            Some(member) => self.parked_fate(fate, member, in_kafka),
+            Some(member) => self.parked_fate(fate, member, before, in_kafka),
             None => fate,
         };
         if !matches!(fate, Fate::Fresh) {
@@ -219,21 +224,27 @@ impl Seen {
     }
 
     /// A message of a parked key: what waits before it?
-    fn parked_fate(&mut self, fate: Fate, member: &Member, in_kafka: bool) -> Fate {
+    fn parked_fate(
+        &mut self,
+        fate: Fate,
+        member: &Member,
+        before: &Before,
+        in_kafka: bool,
+    ) -> Fate {
         match fate {
             Fate::Fresh if self.is_first(member) => Fate::Duplicate,
             // Somebody has set the offsets back. It had its dead letter then, and
             // one that is put through again comes at an offset of its own.
             Fate::Fresh if in_kafka => Fate::Nothing,
+            // It was put aside at this offset, and its letter may not be in Kafka. Not
+            // its turn, even as the head: a settlement may have been cut behind it.
+            Fate::Fresh if member.offset < before.next_offset => parked_behind(),
             Fate::Fresh => match self.queues.turn(member) {
                 Turn::Its => Fate::Fresh,
                 Turn::Conflict => conflict(),
                 Turn::Anothers => {
                     self.queues.join(member.clone(), "parked_behind");
-                    Fate::Dead(Why {
-                        reason: "parked_behind",
-                        detail: "an earlier message of this key awaits a redrive".to_string(),
-                    })
+                    parked_behind()
                 }
             },
             // It has its answer; nobody waits for it any more.
@@ -258,6 +269,13 @@ fn member<H: Handler>(arrived: &Arrived<H::Message>) -> Member {
         content_hash: arrived.content_hash,
         offset: arrived.offset,
     }
+}
+
+fn parked_behind() -> Fate {
+    Fate::Dead(Why {
+        reason: "parked_behind",
+        detail: "this message, or an earlier one of its key, awaits a redrive".to_string(),
+    })
 }
 
 fn too_old_or_new(beyond: Beyond, follows: bool) -> Fate {

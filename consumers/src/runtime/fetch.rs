@@ -81,7 +81,7 @@ impl<M: Send + Sync + 'static> ConsumerContext for GroupContext<M> {
     }
 }
 
-/// A consumer of a flow's topics, as a static member of its group.
+/// A consumer that [`Fetcher::run`] makes a static member of the flow's group.
 pub fn consumer<H: Handler>(
     bootstrap: &str,
     member: &str,
@@ -117,10 +117,6 @@ pub fn consumer<H: Handler>(
         .set("queued.max.messages.kbytes", "8192")
         .set("statistics.interval.ms", requests::INTERVAL_MS)
         .create_with_context(context)?;
-    let topics: Vec<&str> = std::iter::once(H::FLOW.request_topic())
-        .chain(H::OTHER_TOPICS.iter().copied())
-        .collect();
-    consumer.subscribe(&topics)?;
     Ok(consumer)
 }
 
@@ -175,6 +171,11 @@ impl<H: Handler> Fetcher<H> {
         while !self.stop.load(Ordering::Relaxed)
             && self.emitter_connects.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout)
         {}
+        // From here on librdkafka joins the group by itself.
+        let topics: Vec<&str> = std::iter::once(H::FLOW.request_topic())
+            .chain(H::OTHER_TOPICS.iter().copied())
+            .collect();
+        self.consumer.subscribe(&topics)?;
         let mut turn: u32 = 0;
         while !self.stop.load(Ordering::Relaxed) {
             if !self.await_room()? {

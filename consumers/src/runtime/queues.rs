@@ -5,7 +5,7 @@
 //! in the batch's own commit. An attempt that is rolled back has changed nothing,
 //! and the next one reads the queues anew.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use mypay_idempotency::lane::Lane;
@@ -39,13 +39,9 @@ impl Queues {
         consumer: &str,
         keys: impl Iterator<Item = String>,
     ) -> Result<Self, sqlx::Error> {
-        let parked = parked::keys(connection, consumer).await?;
-        let mut wanted: HashMap<String, i64> = HashMap::new();
-        for key in keys.filter(|key| parked.contains(key)) {
+        let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+        for key in keys {
             *wanted.entry(key).or_default() += 1;
-        }
-        if wanted.is_empty() {
-            return Ok(Self::default());
         }
         let wanted: Vec<(&str, i64)> = wanted
             .iter()

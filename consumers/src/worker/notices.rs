@@ -18,6 +18,7 @@ use mypay_bank::command::six_digits;
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
 use mypay_decide::{Book, Limits, firmbanking};
+use mypay_idempotency::horizon;
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
 use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
@@ -85,6 +86,7 @@ async fn apply(
     if waiting.is_empty() {
         return Ok(false);
     }
+    let oldest = horizon::oldest(&mut transaction).await?;
     let mut reversed = Vec::new();
     let mut judged = Vec::with_capacity(waiting.len());
     let mut seen = HashSet::new();
@@ -92,7 +94,7 @@ async fn apply(
         let again = command
             .as_ref()
             .is_some_and(|command| seen.contains(&command.firmbanking_id));
-        let verdict = judge(&notice, command.as_ref(), again);
+        let verdict = judge(&notice, command.as_ref(), again, oldest);
         if let (Judged::Reversed, Some(command)) = (&verdict, command) {
             seen.insert(command.firmbanking_id);
             reversed.push(Reversed {

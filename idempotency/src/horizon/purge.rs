@@ -6,19 +6,41 @@
 //! horizon is told first; consumers read it every minute, and what follows from so
 //! old a request becomes a dead letter instead of a claim. Who has not read it by
 //! [`HEARD`] cannot reach the database, and so cannot claim.
+//!
+//! What follows from a request may come late: banks undo what they did weeks ago. So
+//! weeks are kept far longer than the topics need.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use mypay_schemas::identity::lower_bound;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgPool, Row};
 
-use super::{HORIZON_WEEKS, WEEK, weeks};
+use super::{WEEK, weeks};
 
+/// How many weeks are kept where nobody says otherwise.
+pub const KEEP_WEEKS: i64 = 26;
+/// How many weeks are kept, whoever says what.
+pub const KEEP_WEEKS_MIN: i64 = 8;
 /// How long after it was told everybody has read the new horizon.
 pub const HEARD: Duration = Duration::from_secs(150);
 /// How often a partition's lock is asked for: while it is waited for, all claims wait.
 const TRIES: u32 = 5;
+
+/// Why nothing was purged.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A week that may still be needed.
+    #[error(
+        "week {0} (counted since 1970) is younger than {least} weeks by the database's clock",
+        least = KEEP_WEEKS_MIN
+    )]
+    TooYoung(i64),
+}
 
 /// A partition before the horizon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,15 +51,17 @@ pub struct Old {
     pub from: DateTime<Utc>,
     /// Rows, as PostgreSQL estimates them; -1 where it never did.
     pub rows: i64,
-    /// Rows that wait or are in progress: they keep the partition.
+    /// What keeps the partition: rows that wait or are in progress, parked messages,
+    /// payouts of settlements that wait for their bank, and what a bank has undone
+    /// and its flow has not posted.
     pub open: i64,
     /// Bytes, its index included.
     pub bytes: i64,
 }
 
-/// The partitions that lie wholly before the horizon, the oldest first.
-pub async fn old(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Old>, sqlx::Error> {
-    let oldest_kept = now.timestamp_millis().div_euclid(WEEK) - HORIZON_WEEKS;
+/// The partitions of weeks that are older than `keep_weeks`, the oldest first.
+pub async fn old(pool: &PgPool, keep_weeks: i64) -> Result<Vec<Old>, PurgeError> {
+    let oldest_kept = this_week(pool).await? - keep_weeks.max(KEEP_WEEKS_MIN);
     let mut old = Vec::new();
     let mut weeks = weeks(pool).await?;
     weeks.sort_unstable();
@@ -47,13 +71,35 @@ pub async fn old(pool: &PgPool, now: DateTime<Utc>) -> Result<Vec<Old>, sqlx::Er
     Ok(old)
 }
 
+/// This week by the database's clock: another's may be wrong by years.
+async fn this_week(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT now()").fetch_one(pool).await?;
+    Ok(now.timestamp_millis().div_euclid(WEEK))
+}
+
 async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
-    // The name is a number of ours; nothing here is input.
+    // Whatever follows from a request has an id of the request's time. Remittances,
+    // recharges and closings that wait are in progress in queue_log; a payout's run is
+    // done. (The name is a number of ours; nothing here is input.)
     let row = sqlx::query(AssertSqlSafe(format!(
         "SELECT (SELECT reltuples::bigint FROM pg_class WHERE oid = 'queue_log_w{week}'::regclass),
-                (SELECT count(*) FROM queue_log_w{week} WHERE status <> 'done'),
+                (SELECT count(*) FROM queue_log_w{week} WHERE status <> 'done')
+              + (SELECT count(*) FROM parked WHERE message_id >= $1 AND message_id < $2)
+              + (SELECT count(*) FROM settlement.payout
+                  WHERE state = 'AWAITS_BANK' AND payout_id >= $1 AND payout_id < $2)
+              + (SELECT count(*)
+                   FROM banking.reversal r
+                   LEFT JOIN remittance.payout m ON m.firmbanking_id = r.firmbanking_id
+                   LEFT JOIN settlement.payout s ON s.firmbanking_id = r.firmbanking_id
+                   LEFT JOIN membership.closing c ON c.firmbanking_id = r.firmbanking_id
+                  WHERE r.firmbanking_id >= $1 AND r.firmbanking_id < $2
+                    AND (m.remittance_id IS NOT NULL AND m.reversed_at IS NULL
+                      OR s.payout_id IS NOT NULL AND s.reversed_at IS NULL
+                      OR c.closing_id IS NOT NULL AND c.reversed_at IS NULL)),
                 pg_total_relation_size('queue_log_w{week}')"
     )))
+    .bind(lower_bound(week * WEEK))
+    .bind(lower_bound((week + 1) * WEEK))
     .fetch_one(pool)
     .await?;
     Ok(Old {
@@ -66,7 +112,11 @@ async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
 }
 
 /// Tells that ids from before `week` are remembered no more. It never goes back.
-pub async fn tell(pool: &PgPool, week: i64, at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+///
+/// # Errors
+/// [`PurgeError::TooYoung`] where a week is among them that may still be needed.
+pub async fn tell(pool: &PgPool, week: i64, at: DateTime<Utc>) -> Result<(), PurgeError> {
+    is_old(pool, week - 1).await?;
     sqlx::query(
         "INSERT INTO queue_log_horizon (oldest_week, told_at) VALUES ($1, $2)
          ON CONFLICT (one) DO UPDATE
@@ -83,7 +133,11 @@ pub async fn tell(pool: &PgPool, week: i64, at: DateTime<Utc>) -> Result<(), sql
 /// Drops a partition, unless something of it is under way; tells whether it did.
 ///
 /// To be called [`HEARD`] after [`tell`]: what is done by then stays done.
-pub async fn drop_week(pool: &PgPool, week: i64) -> Result<bool, sqlx::Error> {
+///
+/// # Errors
+/// [`PurgeError::TooYoung`] where the week may still be needed.
+pub async fn drop_week(pool: &PgPool, week: i64) -> Result<bool, PurgeError> {
+    is_old(pool, week).await?;
     if look_at(pool, week).await?.open > 0 {
         return Ok(false);
     }
@@ -97,8 +151,20 @@ pub async fn drop_week(pool: &PgPool, week: i64) -> Result<bool, sqlx::Error> {
                 tries += 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            dropped => return dropped.map(|()| true),
+            dropped => {
+                dropped?;
+                return Ok(true);
+            }
         }
+    }
+}
+
+/// Fails where a week may still be needed, whatever was asked for.
+async fn is_old(pool: &PgPool, week: i64) -> Result<(), PurgeError> {
+    if week < this_week(pool).await? - KEEP_WEEKS_MIN {
+        Ok(())
+    } else {
+        Err(PurgeError::TooYoung(week))
     }
 }
 

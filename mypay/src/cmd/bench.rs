@@ -99,6 +99,10 @@ pub(crate) struct Args {
     /// Requests a second: measures how long each waits for its result.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
+    /// How long the client of the paced requests waits for more to send along,
+    /// milliseconds (with --rate).
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    linger_ms: u32,
     /// How many members.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     accounts: u64,
@@ -201,6 +205,7 @@ impl Args {
             count: WARM_UP_RATE as usize * WARM_UP_SECONDS,
             rate: WARM_UP_RATE,
             load: self.load(),
+            linger_ms: self.linger_ms,
         };
         let town = self.found(world, flow).await?;
         let paced = pace.run(world, &town).await?;
@@ -226,6 +231,7 @@ impl Args {
                 count: self.count as usize,
                 rate,
                 load: self.load(),
+                linger_ms: self.linger_ms,
             };
             let paced: Paced = pace.run(world, &town).await?;
             let latency = paced.latency_ms;

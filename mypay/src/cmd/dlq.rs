@@ -41,7 +41,8 @@ enum Action {
     /// done stays done. Where a key is parked, all that is parked of it goes through.
     Redrive(Redrive),
     /// Give up a parked message that can never be handled, so that those behind it can
-    /// be put through; exit 1 where it is not parked.
+    /// be put through: it is done with the reason `given_up`, and stays so. Exit 1 where
+    /// it is not parked.
     Release {
         /// Whose consumer has parked it.
         #[arg(long)]
@@ -49,6 +50,9 @@ enum Action {
         /// The message.
         #[arg(long, value_name = "ID")]
         message_id: Uuid,
+        /// Its key, where several messages are parked under the id.
+        #[arg(long)]
+        key: Option<String>,
         /// Who gives it up.
         #[arg(long, value_name = "NAME")]
         by: String,
@@ -106,10 +110,12 @@ impl Args {
             Action::Release {
                 flow,
                 message_id,
+                key,
                 by,
                 reason,
             } => {
-                let released = dlq::release(&servers, flow, message_id, &by, &reason).await;
+                let key = key.as_deref();
+                let released = dlq::release(&servers, flow, message_id, key, &by, &reason).await;
                 return match released {
                     Ok(released) => {
                         if json {

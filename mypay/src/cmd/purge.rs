@@ -3,18 +3,26 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use mypay_idempotency::horizon::purge::{self, HEARD, Old};
+use mypay_idempotency::horizon::purge::{self, HEARD, KEEP_WEEKS, KEEP_WEEKS_MIN, Old};
 use mypay_stack::Endpoints;
 use serde_json::json;
 
-/// Drop the weeks of queue_log that lie before its horizon, the oldest first.
+/// An old week stays, because something of it is under way.
+const STAYS: u8 = 1;
+
+/// Drop the old weeks of queue_log, the oldest first.
 ///
 /// An id from before is remembered no more, and refused: the topics, which keep
-/// their messages for a shorter time, cannot bring it again. A week in which a
-/// request is still under way is kept, and so are those after it. Once a week is
-/// often enough; consumers go on meanwhile.
+/// their messages for a shorter time, cannot bring it again; but what a bank undoes
+/// of so old a week cannot be posted any more, and is for people. A week of which
+/// something is still under way is kept, and so are those after it: exit 1. Once a
+/// week is often enough; consumers go on meanwhile.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// How many weeks are kept besides this one.
+    #[arg(long, value_name = "N", default_value_t = KEEP_WEEKS,
+          value_parser = clap::value_parser!(i64).range(KEEP_WEEKS_MIN..))]
+    keep_weeks: i64,
     /// Show what would be dropped.
     #[arg(long)]
     dry_run: bool,
@@ -23,12 +31,13 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = mypay_database::reporting_pool(&Endpoints::discover()?.database_url, 1)?;
-        let old = purge::old(&pool, Utc::now()).await?;
+        let old = purge::old(&pool, self.keep_weeks).await?;
         let free = old.iter().take_while(|week| week.open == 0).count();
         if !json {
             print(&old, free);
         }
         let mut dropped = Vec::new();
+        let mut stays = old.get(free);
         if let (Some(last), false) = (old[..free].last(), self.dry_run) {
             purge::tell(&pool, last.week + 1, Utc::now()).await?;
             if !json {
@@ -37,6 +46,7 @@ impl Args {
             tokio::time::sleep(HEARD).await;
             for old in &old[..free] {
                 if !purge::drop_week(&pool, old.week).await? {
+                    stays = Some(old);
                     break;
                 }
                 dropped.push(old.week);
@@ -50,13 +60,20 @@ impl Args {
         } else if free > 0 {
             println!("{} of {} weeks dropped", dropped.len(), old.len());
         }
-        Ok(ExitCode::SUCCESS)
+        let Some(week) = stays else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        eprintln!(
+            "the week from {} stays, and those after it: something of it is under way (`mypay audit` and `mypay dlq groups` tell what)",
+            day(week.from)
+        );
+        Ok(ExitCode::from(STAYS))
     }
 }
 
 fn print(old: &[Old], free: usize) {
     if old.is_empty() {
-        println!("queue_log has nothing from before its horizon");
+        println!("queue_log has nothing so old");
         return;
     }
     let mut table = super::schemas::table(["week from", "rows", "MB", "under way", ""]);

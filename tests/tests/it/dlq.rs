@@ -316,7 +316,19 @@ async fn what_is_given_up_lets_those_behind_it_pass() -> anyhow::Result<()> {
     let release = ["dlq", "release", "--message-id", &hopeless.message_id];
     let release = [&release[..], &who[..]].concat();
     let released = said(&case.world, &release).await?;
-    ensure!(released[0]["next"] == requests[0].message_id.as_str());
+    ensure!(released["next"] == requests[0].message_id.as_str());
+    ensure!(released["done"] == true, "{released:#}");
+    let row: (String, Option<String>, Option<i64>) = sqlx::query_as(
+        r#"SELECT status::text, reason, "offset" FROM queue_log
+            WHERE consumer = 'remittance' AND message_id = $1"#,
+    )
+    .bind(Uuid::try_parse(&hopeless.message_id)?)
+    .fetch_one(&case.world.pool)
+    .await?;
+    ensure!(
+        row == ("done".to_owned(), Some("given_up".to_owned()), None),
+        "{row:?}"
+    );
     let again = case.world.mypay(&release).await?;
     let complained = String::from_utf8_lossy(&again.stderr).into_owned();
     ensure!(again.status.code() == Some(1), "{complained}");
@@ -324,6 +336,8 @@ async fn what_is_given_up_lets_those_behind_it_pass() -> anyhow::Result<()> {
     let given_up = ["dlq", "redrive", "--dry-run", "--message-id"];
     let given_up = [&given_up[..], &[&hopeless.message_id]].concat();
     let report = said(&case.world, &given_up).await?;
+    // However it comes again, it stays given up.
+    case.send(&[&hopeless]).await?;
     ensure!(report["left_out"]["given_up"] == 1, "{report:#}");
 
     let redrive = ["dlq", "redrive", "--message-id", &requests[1].message_id];

@@ -1,14 +1,27 @@
-//! Weeks of `queue_log` from before its horizon.
+//! Old weeks of `queue_log`.
 
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
-use mypay_idempotency::horizon::purge::{drop_week, old, tell};
-use mypay_idempotency::horizon::{HORIZON_WEEKS, Horizon, oldest};
+use mypay_idempotency::horizon::purge::{KEEP_WEEKS, KEEP_WEEKS_MIN, drop_week, old, tell};
+use mypay_idempotency::horizon::{Horizon, oldest};
 use mypay_schemas::identity::lower_bound;
 use mypay_tests::World;
 use uuid::Uuid;
 
 const WEEK: i64 = 7 * 24 * 3_600_000;
+
+/// What keeps a week, under an id of it.
+const PARKED: &str = r#"
+    INSERT INTO parked (consumer, key, message_id, topic, partition, "offset", reason, parked_at)
+    VALUES ('remittance', 'k', $1, 'my.remittance.request', 0, 0, 'defect', now())"#;
+const RUN: &str = "
+    INSERT INTO settlement.run
+           (run_id, cut_at, franchises, slips, gross, commission, payouts, net, made_at)
+    VALUES ($1, now(), 1, 0, 0, 0, 1, 0, now())";
+const PAYOUT: &str = "
+    INSERT INTO settlement.payout
+           (payout_id, run_id, franchise_id, slips, gross, commission, owed, net, state, changed_at)
+    VALUES ($1, $1, $1, 0, 0, 0, 0, 0, 'AWAITS_BANK', now())";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
@@ -16,7 +29,8 @@ async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
     let pool = &world.pool;
     let now = Utc::now();
     let horizon = Horizon::open(pool, now).await?;
-    let kept = now.timestamp_millis().div_euclid(WEEK) - HORIZON_WEEKS;
+    let this_week = now.timestamp_millis().div_euclid(WEEK);
+    let kept = this_week - KEEP_WEEKS;
     let (older, younger) = (kept - 2, kept - 1);
     let open = lower_bound(younger * WEEK + 1);
     for (week, id, status) in [
@@ -27,9 +41,17 @@ async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
     }
     ensure!(remembered(&world).await? == older * WEEK);
 
-    let weeks = old(pool, now).await?;
+    let weeks = old(pool, KEEP_WEEKS).await?;
     let seen: Vec<(i64, i64)> = weeks.iter().map(|week| (week.week, week.open)).collect();
     ensure!(seen == [(older, 0), (younger, 1)], "{seen:?}");
+
+    // What may still be needed does not go, whoever says so.
+    ensure!(
+        tell(pool, this_week - KEEP_WEEKS_MIN + 1, now)
+            .await
+            .is_err()
+    );
+    ensure!(drop_week(pool, this_week - KEEP_WEEKS_MIN).await.is_err());
 
     // As soon as it is told, nothing is claimed there; what is younger is.
     tell(pool, younger, now).await?;
@@ -57,9 +79,22 @@ async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
         .bind(open)
         .execute(pool)
         .await?;
+    // Parked messages and payouts keep their week, too.
+    for keeps in [PARKED, RUN, PAYOUT] {
+        sqlx::query(keeps).bind(open).execute(pool).await?;
+    }
+    ensure!(old(pool, KEEP_WEEKS).await?[0].open == 2);
+    ensure!(!drop_week(pool, younger).await?);
+    for goes in [
+        "DELETE FROM parked WHERE message_id = $1",
+        "DELETE FROM settlement.payout WHERE payout_id = $1",
+        "DELETE FROM settlement.run WHERE run_id = $1",
+    ] {
+        sqlx::query(goes).bind(open).execute(pool).await?;
+    }
     tell(pool, kept, now).await?;
     ensure!(drop_week(pool, younger).await?);
-    ensure!(old(pool, now).await?.is_empty());
+    ensure!(old(pool, KEEP_WEEKS).await?.is_empty());
     world.audit_is_clean_as_it_is().await
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mypay_schemas::firmbanking::PURPOSE_RECHARGE;
+use mypay_schemas::identity::time_of;
 use uuid::Uuid;
 
 /// A notice, as the bank wrote it.
@@ -60,8 +61,14 @@ impl Judged {
     }
 }
 
-/// Judges a notice. `again`: another one has just undone the same command.
-pub(super) fn judge(notice: &Notice, command: Option<&Command>, again: bool) -> Judged {
+/// Judges a notice. `again`: another one has just undone the same command. `oldest`:
+/// from when on ids are remembered.
+pub(super) fn judge(
+    notice: &Notice,
+    command: Option<&Command>,
+    again: bool,
+    oldest: i64,
+) -> Judged {
     let case = |why: String| Judged::Case(why);
     let Some(command) = command else {
         return case(format!("no command of ours is {}", super::shown(notice)));
@@ -79,6 +86,11 @@ pub(super) fn judge(notice: &Notice, command: Option<&Command>, again: bool) -> 
         return case("a recharge: money was drawn, and only payouts come back".to_string());
     }
     match command.state.as_str() {
+        // Its flow could not claim what is told of it: only half would be undone. A
+        // direct command has no flow.
+        "done" if command.origin_id.is_some() && time_of(command.firmbanking_id) < oldest => case(
+            "a command of a week that queue_log has forgotten: its flow cannot undo it".to_string(),
+        ),
         "done" => Judged::Reversed,
         "refused" => case("we hold the command for refused, and have given it back".to_string()),
         _ => Judged::Waits,
@@ -119,12 +131,17 @@ mod tests {
     #[test]
     fn only_what_was_done_is_undone_and_what_is_not_settled_waits() {
         assert_eq!(
-            judge(&notice(), Some(&command("done")), false),
+            judge(&notice(), Some(&command("done")), false, 0),
+            Judged::Reversed
+        );
+        // The nil id is of 1970.
+        assert_eq!(
+            judge(&notice(), Some(&command("done")), false, 1),
             Judged::Reversed
         );
         for state in ["pending", "sending", "unknown", "manual"] {
             assert_eq!(
-                judge(&notice(), Some(&command(state)), false),
+                judge(&notice(), Some(&command(state)), false, 0),
                 Judged::Waits
             );
         }
@@ -134,10 +151,18 @@ mod tests {
     fn what_fits_no_command_of_ours_is_for_people() {
         let case = |command: Option<Command>, again| {
             assert!(matches!(
-                judge(&notice(), command.as_ref(), again),
+                judge(&notice(), command.as_ref(), again, 1),
                 Judged::Case(_)
             ));
         };
+        // From before the horizon: its flow could not undo it.
+        case(
+            Some(Command {
+                origin_id: Some(Uuid::nil()),
+                ..command("done")
+            }),
+            false,
+        );
         case(None, false);
         case(Some(command("refused")), false);
         case(Some(command("done")), true);

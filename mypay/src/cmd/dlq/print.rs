@@ -112,15 +112,16 @@ pub(super) fn plan(report: &Report) {
     }
 }
 
-pub(super) fn released(flow: Flow, message_id: Uuid, released: &[Released]) {
-    for released in released {
-        println!(
-            "{message_id} is given up; {} wait behind it under the key {}",
-            released.left, released.key
-        );
-        if let Some(next) = released.next {
-            println!("`mypay dlq redrive --flow {flow} --message-id {next}` puts them through");
-        }
+pub(super) fn released(flow: Flow, message_id: Uuid, released: &Released) {
+    println!(
+        "{message_id} is given up; {} wait behind it under the key {}",
+        released.left, released.key
+    );
+    if !released.done {
+        println!("its id is not done: it is another message's, or too old to be taken");
+    }
+    if let Some(next) = released.next {
+        println!("`mypay dlq redrive --flow {flow} --message-id {next}` puts them through");
     }
 }
 
