@@ -101,7 +101,7 @@ pub(crate) struct Args {
     rate: Option<u32>,
     /// How long the client of the paced requests waits for more to send along,
     /// milliseconds (with --rate).
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     linger_ms: u32,
     /// How many members.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
