@@ -1,11 +1,12 @@
 //! `queue_log`, the lanes and the outbox, as they were at the snapshot.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use mypay_idempotency::horizon;
 use mypay_schemas::Flow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, PgExecutor, Row as _};
 use uuid::Uuid;
 
 use crate::copy;
@@ -22,7 +23,7 @@ pub(crate) struct Loaded {
     rows: [Vec<Row>; Flow::ALL.len()],
     lanes: Vec<(Flow, (Source, i32), Lane)>,
     outbox: Outbox,
-    given_up: Vec<(Flow, u128)>,
+    given_up: HashSet<(Flow, Uuid)>,
     now: i64,
     horizon: i64,
     foreign: u64,
@@ -41,7 +42,7 @@ pub(crate) async fn load(
     };
     rows(connection, reasons, &mut loaded).await?;
     lanes(connection, &mut loaded).await?;
-    given_up(connection, &mut loaded).await?;
+    loaded.given_up = given_up(&mut *connection).await?;
     loaded.outbox = outbox::load(connection, registry_url).await?;
     for rows in &mut loaded.rows {
         sorted::sort(rows);
@@ -60,7 +61,7 @@ impl Loaded {
             data.flow_mut(flow).lanes.insert(key, lane);
         }
         for (flow, id) in self.given_up {
-            data.flow_mut(flow).given_up.insert(id);
+            data.flow_mut(flow).given_up.insert(id.as_u128());
         }
         for (flow, id) in self.outbox.requests {
             data.flow_mut(flow).outbox_requests.push(id);
@@ -145,17 +146,20 @@ async fn lanes(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(),
     Ok(())
 }
 
-async fn given_up(connection: &mut PgConnection, loaded: &mut Loaded) -> Result<(), AuditError> {
+/// The messages that people have given up.
+pub(crate) async fn given_up(
+    database: impl PgExecutor<'_>,
+) -> Result<HashSet<(Flow, Uuid)>, AuditError> {
     let rows = sqlx::query("SELECT consumer, message_id FROM parked_release")
-        .fetch_all(connection)
+        .fetch_all(database)
         .await?;
+    let mut given_up = HashSet::with_capacity(rows.len());
     for row in rows {
         if let Ok(flow) = Flow::from_str(row.try_get(0)?) {
-            let id: Uuid = row.try_get(1)?;
-            loaded.given_up.push((flow, id.as_u128()));
+            given_up.insert((flow, row.try_get(1)?));
         }
     }
-    Ok(())
+    Ok(given_up)
 }
 
 /// The snapshot's instant by the database's clock, milliseconds.

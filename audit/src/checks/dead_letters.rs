@@ -246,13 +246,7 @@ mod tests {
         let reason = data.reasons.code("parked_behind");
         let of = data.flow_mut(Flow::Payment);
         let message = of.messages[0];
-        let (place, bytes) = (message.place, message.bytes);
-        of.dead_letters.push(DeadLetter {
-            place,
-            bytes,
-            reason,
-            offset: 0,
-        });
+        of.dead_letters.push(sample::letter(&message, reason));
         of.rows.clear();
         assert!(check(&data).ok);
     }

@@ -209,25 +209,14 @@ mod tests {
         let id = of.rows[0].id;
         of.rows.clear();
         let first = find(&of.messages, id)[0];
-        let letter = |message: &Message| crate::rows::DeadLetter {
-            place: message.place,
-            bytes: message.bytes,
-            reason,
-            offset: 0,
-        };
-        of.dead_letters = vec![letter(&first)];
+        of.dead_letters = vec![sample::letter(&first, reason)];
         assert!(check(&data).ok);
         // It was put through again, and then it was lost.
-        let mut again = first;
-        again.place.offset += 1;
-        let of = data.flow_mut(Flow::Payment);
-        of.messages.push(again);
-        of.messages
-            .sort_by_key(|message| (message.id, message.place));
+        let again = sample::put_through_again(data.flow_mut(Flow::Payment), &first);
         assert_eq!(check(&data).offenders_total, 1);
         data.flow_mut(Flow::Payment)
             .dead_letters
-            .push(letter(&again));
+            .push(sample::letter(&again, reason));
         assert!(check(&data).ok);
     }
 

@@ -9,8 +9,9 @@ use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
 use crate::bank::{Bank, Line};
-use crate::data::Data;
+use crate::data::{Data, FlowData};
 use crate::flows::{Awaited, Command, Contract, Payout, Slip, Stage, State};
+use crate::interned::Code;
 use crate::ledger::{Posting, System};
 use crate::rows::{
     DeadLetter, Kind, Lane, Message, Place, Poison, ResultEvent, Row, Source, Status,
@@ -114,6 +115,26 @@ fn result(request: u128, offset: i64, extra: i64) -> ResultEvent {
         reason: 0,
         completed: true,
     }
+}
+
+/// The dead letter of a message.
+pub(super) fn letter(message: &Message, reason: Code) -> DeadLetter {
+    DeadLetter {
+        place: message.place,
+        bytes: message.bytes,
+        reason,
+        offset: 0,
+    }
+}
+
+/// Puts a message on the topic once more, behind itself; gives the second one.
+pub(super) fn put_through_again(of: &mut FlowData, message: &Message) -> Message {
+    let mut again = *message;
+    again.place.offset += 1;
+    of.messages.push(again);
+    of.messages
+        .sort_by_key(|message| (message.id, message.place));
+    again
 }
 
 /// The day.

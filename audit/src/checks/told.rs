@@ -1,5 +1,7 @@
 //! Each result has a request behind it, and says what `queue_log` says.
 
+use std::collections::HashMap;
+
 use mypay_schemas::Flow;
 use uuid::Uuid;
 
@@ -33,14 +35,7 @@ pub(super) fn have_requests(data: &Data) -> Check {
             check.compare();
             let row = rows.of(result.id()).first();
             if let Some(problem) = disagreement(data, of, row, result, &refusals) {
-                check.offend_with(|| {
-                    let at = At {
-                        topic: flow.result_topic(),
-                        partition: result.partition,
-                        offset: result.offset,
-                    };
-                    (shown(result.request), at.to_string(), problem)
-                });
+                offend(&mut check, flow, result, problem);
             }
         }
     }
@@ -51,12 +46,19 @@ pub(super) fn have_requests(data: &Data) -> Check {
 /// says, for the other may be gone from the topic.
 fn repeated(data: &Data, flow: Flow, refusals: &[Code; 3], check: &mut Check) {
     let of = data.flow(flow);
+    // One that was put through twice repeats the first time.
+    let others: HashMap<(i32, i64), &ResultEvent> = of
+        .repeated
+        .iter()
+        .map(|Repeated { event, .. }| ((event.partition, event.offset), event))
+        .collect();
     for Repeated { event, of: offset } in &of.repeated {
         check.compare();
+        let place = (event.partition, *offset);
         let first = find(&of.results, event.request)
             .iter()
-            .chain(of.repeated.iter().map(|repeated| &repeated.event))
-            .find(|result| (result.partition, result.offset) == (event.partition, *offset));
+            .find(|result| (result.partition, result.offset) == place)
+            .or_else(|| others.get(&place).copied());
         let same = match first {
             Some(first) => {
                 *first
@@ -80,16 +82,20 @@ fn repeated(data: &Data, flow: Flow, refusals: &[Code; 3], check: &mut Check) {
             ))
         };
         if let Some(problem) = problem {
-            check.offend_with(|| {
-                let at = At {
-                    topic: flow.result_topic(),
-                    partition: event.partition,
-                    offset: event.offset,
-                };
-                (shown(event.request), at.to_string(), problem)
-            });
+            offend(check, flow, event, problem);
         }
     }
+}
+
+fn offend(check: &mut Check, flow: Flow, result: &ResultEvent, problem: String) {
+    check.offend_with(|| {
+        let at = At {
+            topic: flow.result_topic(),
+            partition: result.partition,
+            offset: result.offset,
+        };
+        (shown(result.request), at.to_string(), problem)
+    });
 }
 
 fn disagreement(

@@ -69,20 +69,10 @@ mod tests {
         let of = data.flow_mut(Flow::Payment);
         of.rows[0].status = Status::Waiting;
         let message = crate::sorted::find(&of.messages, of.rows[0].id)[0];
-        of.dead_letters = vec![crate::rows::DeadLetter {
-            place: message.place,
-            bytes: message.bytes,
-            reason,
-            offset: 0,
-        }];
+        of.dead_letters = vec![sample::letter(&message, reason)];
         assert!(check(&data).ok);
         // Put through again, and lost: the earlier letter excuses nothing.
-        let mut again = message;
-        again.place.offset += 1;
-        let of = data.flow_mut(Flow::Payment);
-        of.messages.push(again);
-        of.messages
-            .sort_by_key(|message| (message.id, message.place));
+        sample::put_through_again(data.flow_mut(Flow::Payment), &message);
         assert_eq!(check(&data).offenders_total, 1);
     }
 }

@@ -40,8 +40,7 @@ pub struct Group {
 /// # Errors
 /// [`AuditError`] where a server could not be read.
 pub async fn groups(servers: &Servers, flow: Option<Flow>) -> Result<Vec<Group>, AuditError> {
-    let flows = flow.map_or_else(|| Flow::ALL.to_vec(), |flow| vec![flow]);
-    let letters = read::letters(servers, flows).await?;
+    let letters = read::letters(servers, flow).await?;
     let pool = mypay_database::pool(&servers.database_url, 1)?;
     let parked = parked::members(&parked::queues(&pool).await?);
     Ok(grouped(&letters, &parked))

@@ -1,4 +1,4 @@
-//! The queues of parked keys, and what was given up.
+//! The queues of parked keys.
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
@@ -67,18 +67,4 @@ pub(super) fn members(queues: &Queues) -> HashSet<(Flow, Uuid)> {
         queue.iter().map(move |parked| (flow, parked.id))
     });
     members.collect()
-}
-
-/// The messages that people have given up.
-pub(super) async fn given_up(pool: &PgPool) -> Result<HashSet<(Flow, Uuid)>, AuditError> {
-    let rows = sqlx::query("SELECT consumer, message_id FROM parked_release")
-        .fetch_all(pool)
-        .await?;
-    let mut given_up = HashSet::with_capacity(rows.len());
-    for row in rows {
-        if let Ok(flow) = Flow::from_str(row.try_get(0)?) {
-            given_up.insert((flow, row.try_get(1)?));
-        }
-    }
-    Ok(given_up)
 }

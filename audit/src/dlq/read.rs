@@ -8,12 +8,13 @@ use crate::error::AuditError;
 use crate::kafka::{self, Isolation};
 use crate::{Servers, read};
 
-/// All dead letters of some flows, the oldest first.
+/// All dead letters of a flow, or of all flows, the oldest first.
 pub(super) async fn letters(
     servers: &Servers,
-    flows: Vec<Flow>,
+    flow: Option<Flow>,
 ) -> Result<Vec<Letter>, AuditError> {
     let servers = servers.clone();
+    let flows = flow.map_or_else(|| Flow::ALL.to_vec(), |flow| vec![flow]);
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || blocking(&servers, &runtime, &flows)).await?
 }

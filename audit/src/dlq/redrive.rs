@@ -18,6 +18,7 @@ use crate::Servers;
 use crate::at::At;
 use crate::error::AuditError;
 use crate::produce::Again;
+use crate::queue_log::given_up;
 
 /// Which letters are meant: those that all of these fit.
 #[derive(Debug, Clone, Default)]
@@ -144,10 +145,7 @@ pub struct Plan {
 /// [`AuditError::NoSuchLetter`] where nothing is selected, others where a server could
 /// not be read.
 pub async fn redrive(servers: &Servers, selector: &Selector) -> Result<Plan, AuditError> {
-    let flows = selector
-        .flow
-        .map_or_else(|| Flow::ALL.to_vec(), |flow| vec![flow]);
-    let letters = read::letters(servers, flows).await?;
+    let letters = read::letters(servers, selector.flow).await?;
     let pool = mypay_database::pool(&servers.database_url, 1)?;
     let queues = parked::queues(&pool).await?;
     let selected = letters.iter().filter(|letter| selector.takes(letter));
@@ -155,7 +153,7 @@ pub async fn redrive(servers: &Servers, selector: &Selector) -> Result<Plan, Aud
     let about = About {
         queues: &queues,
         known: &known(&pool, ids).await?,
-        given_up: &parked::given_up(&pool).await?,
+        given_up: &given_up(&pool).await?,
         clock: clock(&pool).await?,
     };
     let choice = choose(&letters, selector, &about);

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use mypay_idempotency::queue_log::Status;
-use mypay_schemas::Flow;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{known, parked, read};
 use crate::Servers;
 use crate::error::AuditError;
+use crate::queue_log::given_up;
 
 /// The letters of a fingerprint.
 #[derive(Debug, Clone, Serialize)]
@@ -56,7 +56,7 @@ pub struct Shown {
 /// [`AuditError::NoSuchLetter`] where there is none, others where a server could not
 /// be read.
 pub async fn show(servers: &Servers, fingerprint: &str, limit: usize) -> Result<Show, AuditError> {
-    let mut letters = read::letters(servers, Flow::ALL.to_vec()).await?;
+    let mut letters = read::letters(servers, None).await?;
     letters.retain(|letter| letter.fingerprint == fingerprint);
     if letters.is_empty() {
         return Err(AuditError::NoSuchLetter(format!(
@@ -71,7 +71,7 @@ pub async fn show(servers: &Servers, fingerprint: &str, limit: usize) -> Result<
         .filter_map(|letter| Some((letter.flow, letter.named()?.id)));
     let known = known(&pool, ids).await?;
     let waiting = parked::members(&parked::queues(&pool).await?);
-    let given_up = parked::given_up(&pool).await?;
+    let given_up = given_up(&pool).await?;
     let shown = letters.into_iter().map(|letter| {
         let message = letter.named().map(|message| (letter.flow, message.id));
         Shown {
