@@ -26,8 +26,8 @@ const POSITION_PARTITION: i32 = 0;
 /// How many messages one Kafka transaction carries at the most.
 const BATCH: i64 = 5_000;
 /// From so many messages a second on, messages gather for a transaction: each
-/// costs the brokers some fifteen appends and their replication, however few
-/// messages it carries.
+/// costs the brokers appends to every partition that it touches, to the offsets
+/// and to the transaction log, and their replication, however few it carries.
 const BUSY: f64 = 2_000.0;
 /// From one transaction's begin to the next one's, while it is so.
 const GATHER: Duration = Duration::from_millis(80);
