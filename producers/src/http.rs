@@ -29,6 +29,7 @@ mod remittances;
 mod requests;
 mod settlements;
 mod slips;
+mod slow;
 mod statements;
 mod submit;
 mod watch;
@@ -97,7 +98,7 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recharges::create))
         .routes(routes!(remittances::create))
         .routes(routes!(payments::create))
-        .routes(routes!(cancellations::create))
+        .routes(routes!(cancellations::create, cancellations::list))
         .routes(routes!(cancellations::payment))
         .routes(routes!(settlements::create, settlements::list))
         .routes(routes!(settlements::find))

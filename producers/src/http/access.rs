@@ -86,6 +86,7 @@ pub(crate) static RULES: &[Rule] = &[
     rule("POST", "/remittances", Body, &[Member]),
     rule("POST", "/payments", Body, &[Member]),
     rule("GET",  "/payments/{id}", Found, &[Member, Franchise, Staff, Operator, Auditor]),
+    rule("GET",  "/payments/{id}/cancellations", Found, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("POST", "/payments/{id}/cancellations", Found, &[Franchise, Staff]),
     rule("GET",  "/requests/{id}", Found, &[Member, Franchise, Staff, Operator, Auditor]),
     // Franchises.

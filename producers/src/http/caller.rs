@@ -53,6 +53,12 @@ impl Caller {
         }
     }
 
+    /// Whether what a franchise pays us of its sales is the caller's business: the
+    /// franchise's and our own people's, not that of the members who pay it.
+    pub(crate) fn sees_commission_of(&self, franchise_id: Uuid) -> bool {
+        self.0.role() != Role::Member || self.member_id() == Some(franchise_id)
+    }
+
     /// Refuses to move the money of another than the member that asks. An owner
     /// that is no id at all is left to the check of the field.
     pub(crate) fn check_owner(&self, owner: Option<Owner<'_>>) -> Result<(), Problem> {

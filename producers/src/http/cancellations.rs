@@ -1,22 +1,23 @@
-//! `GET /payments/{id}`, `POST /payments/{id}/cancellations`.
+//! `GET /payments/{id}`, `POST` and `GET /payments/{id}/cancellations`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use sqlx::Row;
+use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
 use super::caller::Caller;
-use super::extract::{Body, Headers, Id};
+use super::extract::{Asked, Body, Headers, Id};
+use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
-use super::slips::{self, Slip};
+use super::slips::{self, Cancel, Slip};
 use super::submit::{Accepted, submit};
 use crate::payment::{Cancellation, CancellationBody};
 
-/// A payment's slip and its cancels.
+/// A payment's slip and its first cancels.
 #[utoipa::path(
     get,
     path = "/payments/{id}",
@@ -38,7 +39,35 @@ pub(crate) async fn payment(
     if !caller.is_party(slip.member_id, slip.franchise_id) {
         return Err(unknown().denied("another_s_payment"));
     }
-    Ok(Json(slip))
+    Ok(Json(slip.seen_by(&caller)))
+}
+
+/// The cancels of a payment, in their order.
+#[utoipa::path(
+    get,
+    path = "/payments/{id}/cancellations",
+    tag = "franchises",
+    params(
+        ("id" = Uuid, Path, description = "The payment: the id of its request"),
+        PageQuery,
+    ),
+    responses(
+        (status = 200, description = "A page of cancels", body = Page<Cancel>),
+        (status = 404, description = "There is no such payment", body = ProblemBody),
+    )
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(payment_id): Id,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<Page<Cancel>>, Problem> {
+    let payment = paid(&app.pool, &caller, payment_id).await?;
+    let mut cancels = slips::page_of_payment(&app.pool, payment_id, &page).await?;
+    if !caller.sees_commission_of(payment.franchise_id) {
+        cancels.items.iter_mut().for_each(Cancel::hide_commission);
+    }
+    Ok(Json(cancels))
 }
 
 /// Cancels a payment, in whole or in part, whether it is settled or not.
@@ -71,25 +100,42 @@ pub(crate) async fn create(
     headers: Headers,
     Body(asked): Body<CancellationBody>,
 ) -> Result<Response, Problem> {
+    let payment = paid(&app.pool, &caller, payment_id).await?;
+    let cancellation = Cancellation {
+        payment_id: payment_id.to_string(),
+        member_id: payment.member_id.to_string(),
+        franchise_id: payment.franchise_id.to_string(),
+        order_ref: payment.order_ref,
+        asked,
+    };
+    submit(&app, &caller, headers, cancellation).await
+}
+
+/// What a slip says that never changes.
+struct Paid {
+    member_id: Uuid,
+    franchise_id: Uuid,
+    order_ref: String,
+}
+
+/// A payment that is the caller's business.
+async fn paid(pool: &PgPool, caller: &Caller, payment_id: Uuid) -> Result<Paid, Problem> {
     let row = sqlx::query(
         "SELECT member_id, franchise_id, order_ref FROM payment.slip WHERE payment_id = $1",
     )
     .bind(payment_id)
-    .fetch_optional(&app.pool)
+    .fetch_optional(pool)
     .await?
     .ok_or_else(unknown)?;
-    let (member_id, franchise_id): (Uuid, Uuid) = (row.try_get(0)?, row.try_get(1)?);
-    if !caller.is_party(member_id, franchise_id) {
+    let paid = Paid {
+        member_id: row.try_get(0)?,
+        franchise_id: row.try_get(1)?,
+        order_ref: row.try_get(2)?,
+    };
+    if !caller.is_party(paid.member_id, paid.franchise_id) {
         return Err(unknown().denied("another_s_payment"));
     }
-    let cancellation = Cancellation {
-        payment_id: payment_id.to_string(),
-        member_id: member_id.to_string(),
-        franchise_id: franchise_id.to_string(),
-        order_ref: row.try_get(2)?,
-        asked,
-    };
-    submit(&app, &caller, headers, cancellation).await
+    Ok(paid)
 }
 
 fn unknown() -> Problem {

@@ -38,6 +38,15 @@ impl PageQuery {
 
     /// The cursor of a list that goes down by a number.
     pub(crate) fn before_number(&self) -> Result<Option<i64>, Problem> {
+        self.number()
+    }
+
+    /// The cursor of a list that goes up by a number.
+    pub(crate) fn after_number(&self) -> Result<Option<i64>, Problem> {
+        self.number()
+    }
+
+    fn number(&self) -> Result<Option<i64>, Problem> {
         self.place()?
             .map(|place| place.parse().map_err(|_| no_cursor()))
             .transpose()
@@ -87,17 +96,10 @@ impl PageQuery {
     /// list, and what comes after it is the next page, whatever was added since.
     pub(crate) fn page<T>(
         &self,
-        mut rows: Vec<T>,
+        rows: Vec<T>,
         place: impl Fn(&T) -> String,
     ) -> Result<Page<T>, Problem> {
-        let limit = usize::from(self.limit()?);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| cursor::seal(&place(row)));
-        Ok(Page { items: rows, next })
+        Ok(Page::of(rows, usize::from(self.limit()?), place))
     }
 
     fn limit(&self) -> Result<u16, Problem> {
@@ -127,6 +129,20 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     /// The cursor of the next page; null at the end.
     pub(crate) next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// At most `limit` of the rows; whoever read them read one more, which tells
+    /// that there is a next page.
+    pub(crate) fn of(mut rows: Vec<T>, limit: usize, place: impl Fn(&T) -> String) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| cursor::seal(&place(row)));
+        Self { items: rows, next }
+    }
 }
 
 #[cfg(test)]

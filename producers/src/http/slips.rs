@@ -1,4 +1,6 @@
-//! Slips with their cancels: by payment, by member, by franchise.
+//! Slips with their first cancels: by payment, by member, by franchise.
+
+mod cancels;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +15,14 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::cursor;
 use super::extract::{Asked, Id};
 use super::members::unknown;
 use super::page::{Page, PageQuery};
 use super::problem::{Problem, ProblemBody};
+
+pub(crate) use cancels::{Cancel, page_of_payment};
 
 /// The slip of a payment.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -28,29 +33,38 @@ pub(crate) struct Slip {
     order_ref: String,
     /// Whole won.
     gross: i64,
-    /// The rate that was in force, in hundredths of a percent.
-    commission_bps: i32,
-    /// Whole won, VAT included.
-    commission: i64,
+    /// The rate that was in force, in hundredths of a percent. Absent where the
+    /// member who paid asks: it is between the franchise and us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commission_bps: Option<i32>,
+    /// Whole won, VAT included. Absent where the member who paid asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commission: Option<i64>,
     paid_at: DateTime<Utc>,
     /// What of the gross may still be refunded, whole won.
     refundable: i64,
-    /// In their order.
+    /// The first 10, in their order.
     cancels: Vec<Cancel>,
+    /// The cursor of those after them, for `GET /payments/{id}/cancellations`; null
+    /// where there are no more.
+    next_cancels: Option<String>,
     #[serde(skip)]
     pub(crate) position: (i32, i64),
 }
 
-/// A cancel of a payment, in whole or in part.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Cancel {
-    cancel_id: Uuid,
-    /// Whole won.
-    amount: i64,
-    /// What of the commission was given back, whole won.
-    commission_back: i64,
-    reason: String,
-    cancelled_at: DateTime<Utc>,
+impl Slip {
+    /// The slip as the caller may see it: what a franchise pays us of its sales is
+    /// a secret of its business, and its customers are not told.
+    pub(crate) fn seen_by(mut self, caller: &Caller) -> Self {
+        if !caller.sees_commission_of(self.franchise_id) {
+            self.commission_bps = None;
+            self.commission = None;
+            for cancel in &mut self.cancels {
+                cancel.hide_commission();
+            }
+        }
+        self
+    }
 }
 
 /// The columns of a [`Slip`], of `s`.
@@ -74,6 +88,7 @@ macro_rules! columns {
 )]
 pub(crate) async fn of_member(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(member_id): Id,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<Page<Slip>>, Problem> {
@@ -110,7 +125,13 @@ pub(crate) async fn of_member(
             .ok_or_else(unknown)?;
     }
     let slips = with_cancels(&app.pool, &rows).await?;
-    Ok(Json(page.page(slips, |slip| slip.payment_id.to_string())?))
+    let slips = slips
+        .into_iter()
+        .map(|slip| slip.seen_by(&caller))
+        .collect();
+    Ok(Json(
+        page.page(slips, |slip: &Slip| slip.payment_id.to_string())?,
+    ))
 }
 
 /// Where a page of a franchise's slips ended, lane by lane.
@@ -200,56 +221,76 @@ async fn with_cancels(pool: &PgPool, rows: &[PgRow]) -> Result<Vec<Slip>, sqlx::
         .iter()
         .map(|row| row.try_get(0))
         .collect::<Result<_, _>>()?;
-    let mut cancels = cancels(pool, &ids).await?;
+    let mut chains = cancels::first(pool, &ids).await?;
     rows.iter()
         .map(|row| {
             let payment_id = row.try_get(0)?;
-            let cancels = cancels.remove(&payment_id).unwrap_or_default();
-            let gross = row.try_get(4)?;
+            let chain = chains.remove(&payment_id).unwrap_or_default();
+            let gross: i64 = row.try_get(4)?;
             Ok(Slip {
                 payment_id,
                 member_id: row.try_get(1)?,
                 franchise_id: row.try_get(2)?,
                 order_ref: row.try_get(3)?,
                 gross,
-                commission_bps: row.try_get(5)?,
-                commission: row.try_get(6)?,
+                commission_bps: Some(row.try_get(5)?),
+                commission: Some(row.try_get(6)?),
                 paid_at: row.try_get(7)?,
-                refundable: gross - cancels.iter().map(|cancel| cancel.amount).sum::<i64>(),
-                cancels,
+                refundable: gross - chain.refunded,
+                cancels: chain.shown,
+                next_cancels: chain.next,
                 position: (row.try_get(8)?, row.try_get(9)?),
             })
         })
         .collect()
 }
 
-async fn cancels(
-    pool: &PgPool,
-    payments: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<Cancel>>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT payment_id, cancel_id, amount, commission_back, reason, cancelled_at
-           FROM payment.cancel WHERE payment_id = ANY($1) ORDER BY payment_id, seq",
-    )
-    .bind(payments)
-    .fetch_all(pool)
-    .await?;
-    let mut chains: HashMap<Uuid, Vec<Cancel>> = HashMap::new();
-    for row in &rows {
-        chains.entry(row.try_get(0)?).or_default().push(Cancel {
-            cancel_id: row.try_get(1)?,
-            amount: row.try_get(2)?,
-            commission_back: row.try_get(3)?,
-            reason: row.try_get(4)?,
-            cancelled_at: row.try_get(5)?,
-        });
-    }
-    Ok(chains)
-}
-
 #[cfg(test)]
 mod tests {
+    use mypay_auth::{Identity, Role};
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_payer_is_not_told_what_the_franchise_pays_us() {
+        let (payer, franchise) = (Uuid::now_v7(), Uuid::now_v7());
+        let told = |role, subject: &str| {
+            let slip = Slip {
+                payment_id: Uuid::nil(),
+                member_id: payer,
+                franchise_id: franchise,
+                order_ref: "7".to_owned(),
+                gross: 10_000,
+                commission_bps: Some(250),
+                commission: Some(250),
+                paid_at: DateTime::UNIX_EPOCH,
+                refundable: 9_000,
+                cancels: vec![Cancel::example(1)],
+                next_cancels: None,
+                position: (0, 0),
+            };
+            let caller = Caller::new(Identity::new(role, subject).unwrap());
+            json!(slip.seen_by(&caller))
+        };
+        let hidden = told(Role::Member, &payer.to_string());
+        let secret = |field: &str| hidden.get(field).is_none();
+        assert!(secret("commission") && secret("commission_bps"), "{hidden}");
+        assert!(!hidden.to_string().contains("commission"), "{hidden}");
+        assert_eq!(hidden["refundable"], 9_000);
+        for (role, subject) in [
+            (Role::Franchise, franchise.to_string()),
+            (Role::Member, franchise.to_string()),
+            (Role::Staff, "kim".to_owned()),
+            (Role::Operator, "kim".to_owned()),
+            (Role::Auditor, "lee".to_owned()),
+        ] {
+            let all = told(role, &subject);
+            assert_eq!(all["commission"], 250, "{role}");
+            assert_eq!(all["commission_bps"], 250, "{role}");
+            assert!(all["cancels"][0]["commission_back"].is_i64(), "{role}");
+        }
+    }
 
     #[test]
     fn a_place_comes_back_as_it_was_given() {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::access::{RULES, Rule};
 use super::problem::Problem;
 use super::{App, router};
-use crate::edge::Edge;
+use crate::edge::{Bounds, Edge};
 use crate::firmbanking::FirmbankingBody;
 use crate::metrics::Metrics;
 use crate::payment::PaymentBody;
@@ -31,6 +31,10 @@ use crate::settlement::SettlementBody;
 const NOWHERE: &str = "127.0.0.1:1";
 
 fn app() -> axum::Router {
+    app_with(Bounds::default())
+}
+
+fn app_with(bounds: Bounds) -> axum::Router {
     let edge = Edge {
         pool: mypay_database::pool(&format!("postgres://mypay@{NOWHERE}/mypay"), 1).unwrap(),
         bank: BankClient::new(ClientConfig::new(format!("http://{NOWHERE}"))).unwrap(),
@@ -41,6 +45,7 @@ fn app() -> axum::Router {
             role: "edge",
             tries: Some(0),
         },
+        bounds,
     };
     let (_, stage) = watch::channel(Stage::Registry);
     router(Arc::new(App::new(
@@ -340,6 +345,30 @@ async fn a_body_of_another_type_or_size_is_refused() {
     assert_problem(post("/recharges", large.to_string()), 413, "body_too_large").await;
 }
 
+/// However often a piece of it comes.
+#[tokio::test]
+async fn a_body_that_drips_is_refused() {
+    let bounds = Bounds {
+        client: Duration::from_millis(100),
+        ..Bounds::default()
+    };
+    let drops = futures::stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(" "), ()))
+    });
+    let dripping = post("/recharges", Body::from_stream(drops));
+    let response = app_with(bounds).oneshot(dripping).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(body(response).await["code"], "body_too_slow");
+    // One that comes in several pieces, in time, is read as one.
+    let pieces = ["{\"member_id\":", "7}"].map(Ok::<_, std::io::Error>);
+    let whole = post(
+        "/recharges",
+        Body::from_stream(futures::stream::iter(pieces)),
+    );
+    assert_problem(whole, 422, "wrong_type").await;
+}
+
 #[tokio::test]
 async fn a_request_needs_one_key() {
     let recharge = json!({ "member_id": OWN, "amount": 10_000 }).to_string();
@@ -402,6 +431,7 @@ async fn the_description_names_every_resource() {
         "/requests/{id}",
         "/money/members",
         "/franchises/{id}/slips",
+        "/payments/{id}/cancellations",
         "/contracts",
         "/contracts/{bank_code}",
         "/health",
@@ -414,6 +444,35 @@ async fn the_description_names_every_resource() {
         let name = &reference[..reference.find('"').unwrap()];
         assert!(api["components"]["schemas"][name].is_object(), "{name}");
     }
+}
+
+/// What a payer is not told may be absent, and is described as such.
+#[tokio::test]
+async fn the_commission_is_described_as_absent_for_whoever_paid() {
+    let api = body(ask(get("/openapi.json")).await).await;
+    for (schema, secrets) in [
+        ("Slip", &["commission_bps", "commission"][..]),
+        ("Cancel", &["commission_back"]),
+    ] {
+        let schema = &api["components"]["schemas"][schema];
+        let required = schema["required"].as_array().unwrap();
+        for secret in secrets {
+            assert!(!required.contains(&json!(secret)), "{schema}");
+            let described = &schema["properties"][secret]["description"];
+            assert!(described.as_str().unwrap().contains("Absent"), "{schema}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_had_its_share_is_told_when_to_come_again() {
+    let response = Problem::too_many("too_many_registrations", "", 43_200).into_response();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()["retry-after"], "43200");
+    assert_eq!(body(response).await["code"], "too_many_registrations");
+    let api = body(ask(get("/openapi.json")).await).await;
+    let responses = &api["paths"]["/members/{id}/bank-account"]["post"]["responses"];
+    assert!(responses["429"]["headers"]["Retry-After"].is_object());
 }
 
 /// Asks for what a rule is about, with ids in the path that are the caller's own.
@@ -536,7 +595,7 @@ async fn every_operation_describes_its_problems_as_problems() {
         let responses = operation["responses"].as_object().unwrap();
         let mut due = vec!["401", "403", "500", "503"];
         if operation["requestBody"].is_object() {
-            due.extend(["400", "413", "415", "422"]);
+            due.extend(["400", "408", "413", "415", "422"]);
         }
         for status in due {
             assert!(responses.contains_key(status), "{rule:?} has no {status}");

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod breaker;
 mod broker;
+mod cancel_pages;
 mod cases;
 mod codecs;
 mod contracts;
