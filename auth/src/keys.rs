@@ -20,6 +20,25 @@ pub struct Key {
     /// Where tokens can be minted with it, too.
     pub(crate) secret: Option<Vec<u8>>,
     pub(crate) parties: Parties,
+    provenance: Provenance,
+}
+
+/// Who else may have a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// Nobody that we know of: it was made for this edge.
+    Own,
+    /// Whoever can read the local stack's files.
+    LocalStack,
+    /// Everybody: it stands in the open, for development.
+    Published,
+}
+
+impl Key {
+    /// Who else may have it.
+    pub const fn provenance(&self) -> Provenance {
+        self.provenance
+    }
 }
 
 impl std::fmt::Debug for Key {
@@ -73,7 +92,7 @@ const SECRET: &str = "MYPAY_JWT_SECRET";
 const SECRET_FILE: &str = "MYPAY_JWT_SECRET_FILE";
 const PUBLIC_KEY_FILE: &str = "MYPAY_JWT_PUBLIC_KEY_FILE";
 /// How such a secret begins.
-const FOR_DEVELOPMENT: &str = "dev-only";
+const FOR_DEVELOPMENT: &[u8] = b"dev-only";
 const LOCAL: &str = "the local stack's key";
 
 /// Where the key may be.
@@ -134,21 +153,28 @@ impl Sources {
             let path = self.local.as_deref().ok_or(KeyError::Missing)?;
             secret_key(LOCAL, &read(LOCAL, path)?)
         };
+        let key = key?;
         Ok(Key {
             parties: self.parties.clone(),
-            ..key?
+            provenance: self.provenance(key.secret.as_deref()),
+            ..key
         })
     }
 
-    /// Whether the secret is one of those that stand in the open, for development.
-    pub fn is_for_development(&self) -> bool {
-        let secret = self.secret.as_deref();
-        secret.is_some_and(|secret| secret.trim().starts_with(FOR_DEVELOPMENT))
-    }
-
-    /// Whether the key is the local stack's own.
-    pub const fn is_local(&self) -> bool {
-        self.secret.is_none() && self.secret_file.is_none() && self.public_key_file.is_none()
+    /// By the secret itself, not by what names it: a copy of the local stack's key
+    /// in a variable, or a published one in a file, is as well known as where it
+    /// comes from.
+    fn provenance(&self, secret: Option<&[u8]>) -> Provenance {
+        let local = self.local.as_deref().map(std::fs::read);
+        match secret {
+            None => Provenance::Own,
+            Some(secret) if secret.starts_with(FOR_DEVELOPMENT) => Provenance::Published,
+            // One that cannot be read was not copied by whoever runs this, either.
+            Some(secret) => match local {
+                Some(Ok(local)) if local.trim_ascii() == secret => Provenance::LocalStack,
+                _ => Provenance::Own,
+            },
+        }
     }
 }
 
@@ -171,6 +197,7 @@ fn secret_key(variable: &'static str, written: &[u8]) -> Result<Key, KeyError> {
         algorithm: Algorithm::HS256,
         secret: Some(secret.to_vec()),
         parties: Parties::default(),
+        provenance: Provenance::Own,
     })
 }
 
@@ -188,6 +215,7 @@ fn public_key(path: &Path) -> Result<Key, KeyError> {
         algorithm,
         secret: None,
         parties: Parties::default(),
+        provenance: Provenance::Own,
     })
 }
 
@@ -213,6 +241,49 @@ mod tests {
         let error = sources(&short).key().unwrap_err();
         assert!(matches!(error, KeyError::Short(SECRET, 31)), "{error}");
         assert!(sources(&"x".repeat(32)).key().is_ok());
+    }
+
+    /// A file of this test's own, which goes with it.
+    struct Written(PathBuf);
+
+    impl Written {
+        fn new(name: &str, content: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("mypay-{}-{name}", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Written {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_have_is_known_wherever_it_comes_from() {
+        let stack_s = "5".repeat(64);
+        let published = "dev-only-secret-that-everybody-knows-0000";
+        let local = Written::new("local.key", &format!("{stack_s}\n"));
+        let copy = Written::new("copy.key", &stack_s);
+        let open = Written::new("open.key", &format!(" {published}\n"));
+        let own = Written::new("own.key", &"6".repeat(64));
+        let whose = |secret: Option<&str>, file: Option<&Written>| {
+            let sources = Sources {
+                secret: secret.map(str::to_owned),
+                secret_file: file.map(|file| file.0.clone()),
+                local: Some(local.0.clone()),
+                ..Sources::default()
+            };
+            sources.key().unwrap().provenance()
+        };
+        assert_eq!(whose(None, None), Provenance::LocalStack);
+        assert_eq!(whose(None, Some(&copy)), Provenance::LocalStack);
+        assert_eq!(whose(Some(&stack_s), None), Provenance::LocalStack);
+        assert_eq!(whose(Some(published), None), Provenance::Published);
+        assert_eq!(whose(None, Some(&open)), Provenance::Published);
+        assert_eq!(whose(None, Some(&own)), Provenance::Own);
+        assert_eq!(whose(Some(&"7".repeat(32)), None), Provenance::Own);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod mint;
 
 pub use check::{Checker, Refused};
 pub use identity::{BadIdentity, Identity, Role};
-pub use keys::{Key, KeyError, SECRET_MIN, Sources};
+pub use keys::{Key, KeyError, Provenance, SECRET_MIN, Sources};
 pub use mint::{MintError, Minter};
 
 /// `iss` and `aud` of tokens where nothing else is set (`MYPAY_JWT_ISSUER`,

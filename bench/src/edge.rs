@@ -24,6 +24,9 @@ use crate::world::World;
 const NAME: &str = "bench-edge";
 /// How many requests are under way at the most; more are late, and count so.
 const AT_ONCE: usize = 2_000;
+/// How many connections the edge takes: a client opens one for each request that is
+/// under way, and now and then one more while another is given back.
+const CONNECTIONS: usize = 2 * AT_ONCE;
 /// How long a token is good for: each request has one of its own.
 const TOKEN: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -48,7 +51,8 @@ pub async fn measure(
     let mypay = std::env::current_exe().context("the path of this program")?;
     let url = world.endpoints.api_url.trim_end_matches('/').to_string();
     let listen = url.split_once("://").map_or(&*url, |(_, rest)| rest);
-    let args = ["serve", "--listen", listen];
+    let connections = CONNECTIONS.to_string();
+    let args = ["serve", "--listen", listen, "--connections", &connections];
     world
         .stack
         .spawn(NAME, &mypay, args, world.endpoints.variables())?;

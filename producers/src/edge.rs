@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use mypay_auth::Checker;
 use mypay_bank::BankClient;
 use mypay_idempotency::is_transient;
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::adopt;
+use crate::connections;
 use crate::http::{self, App};
 use crate::metrics::Metrics;
 use crate::producer::{OpenError, Producer, Settings, Stage};
@@ -37,6 +37,32 @@ pub struct Edge {
     pub tokens: Arc<Checker>,
     /// Kafka and the registry.
     pub settings: Settings,
+    /// What clients may take of it.
+    pub bounds: Bounds,
+}
+
+/// What clients may take of the edge.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// How many connections are open at once; others wait to be accepted.
+    pub connections: usize,
+    /// How long a client may take for the header of a request, for its body, and
+    /// from one request of a connection to the next.
+    pub client: Duration,
+    /// How often a member may have a bank asked in a day, Korean time, whose an
+    /// account is.
+    pub registrations: i32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            // Each is a file, and 1,024 is what a process usually may open.
+            connections: 800,
+            client: Duration::from_secs(10),
+            registrations: 20,
+        }
+    }
 }
 
 /// Why the edge ended.
@@ -72,7 +98,7 @@ impl Edge {
         let metrics = Arc::new(Metrics::default());
         let (stage, seen) = watch::channel(Stage::Database);
         let app = Arc::new(App::new(&self, seen, Arc::clone(&metrics)));
-        let mut server = Server::start(listener, Arc::clone(&app));
+        let mut server = Server::start(listener, Arc::clone(&app), self.bounds);
         // They end with this function.
         let mut companions = JoinSet::new();
         companions.spawn(http::watch_brokers(Arc::clone(&app)));
@@ -132,28 +158,20 @@ async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 }
 
 struct Server {
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
 impl Server {
-    fn start(listener: TcpListener, app: Arc<App>) -> Self {
+    fn start(listener: TcpListener, app: Arc<App>, bounds: Bounds) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        // An answer is one small packet; waiting for more to send with it costs
-        // 40 ms for nothing.
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was not set");
-            }
-        });
-        let task = tokio::spawn(async move {
-            axum::serve(listener, http::router(app))
-                .with_graceful_shutdown(async move {
-                    // An error means that the edge is gone: stop as well.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await
-        });
+        let stopped = async move {
+            // An error means that the edge is gone: stop as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let router = http::router(app);
+        let limits = (bounds.connections, bounds.client);
+        let task = tokio::spawn(connections::serve(listener, router, limits, stopped));
         Self { task, stop }
     }
 
@@ -173,6 +191,6 @@ impl Server {
     }
 }
 
-fn flat(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Result<()> {
-    ended.map_err(std::io::Error::other)?
+fn flat(ended: Result<(), tokio::task::JoinError>) -> std::io::Result<()> {
+    ended.map_err(std::io::Error::other)
 }

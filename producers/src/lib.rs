@@ -15,12 +15,14 @@
 //! | `producer.rs` | all that accepting needs: a slot, the schema ids, the relay |
 //! | `adopt.rs` | the outbox of an edge that is gone |
 //! | `edge.rs`, `http/` | the same over HTTP, and the queries; one file a resource |
+//! | `connections.rs` | how many clients are connected, and how long each may take |
 //! | `schedule.rs` | settlement runs by the clock |
 //! | `metrics.rs` | what is counted |
 
 pub mod accept;
 pub mod adopt;
 pub mod closing;
+mod connections;
 pub mod edge;
 pub mod firmbanking;
 mod http;

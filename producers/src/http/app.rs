@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::problem::Problem;
 use crate::accept::Acceptance;
-use crate::edge::Edge;
+use crate::edge::{Bounds, Edge};
 use crate::metrics::Metrics;
 use crate::producer::{Producer, Stage};
 
@@ -21,6 +21,7 @@ pub(crate) struct App {
     pub(crate) tokens: Arc<Checker>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) kafka_bootstrap: String,
+    pub(crate) bounds: Bounds,
     stage: watch::Receiver<Stage>,
     brokers: AtomicBool,
     door: OnceLock<Door>,
@@ -40,6 +41,7 @@ impl App {
             tokens: Arc::clone(&edge.tokens),
             metrics,
             kafka_bootstrap: edge.settings.kafka_bootstrap.clone(),
+            bounds: edge.bounds,
             stage,
             brokers: AtomicBool::new(false),
             door: OnceLock::new(),

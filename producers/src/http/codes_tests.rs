@@ -7,12 +7,13 @@ const DESCRIBED: &str = include_str!("../../../docs/problems.md");
 
 /// What makes a problem, or a refusal that becomes one; its code is the first text in
 /// the call.
-const MAKERS: [&str; 10] = [
+const MAKERS: [&str; 11] = [
     "Problem::malformed(",
     "Problem::invalid(",
     "Problem::not_found(",
     "Problem::conflict(",
     "Problem::unavailable(",
+    "Problem::too_many(",
     "Problem::unauthorized(",
     "Problem::forbidden(",
     "Problem::new(",

@@ -102,6 +102,11 @@ fn tell_problems(operation: &mut Operation) {
             "`missing_token`, `invalid_token` or `expired_token`",
         ),
         (true, "403", "`wrong_role` or `not_yours`"),
+        (
+            has_body,
+            "408",
+            "`body_too_slow`: the body did not come in time",
+        ),
         (has_body, "413", "`body_too_large`: more than 64 KiB"),
         (
             has_body,
@@ -134,7 +139,7 @@ fn tell_problems(operation: &mut Operation) {
         }
         let header = match &**status {
             "401" => Some(("WWW-Authenticate", "RFC 6750")),
-            "503" => Some(("Retry-After", "Seconds")),
+            "429" | "503" => Some(("Retry-After", "Seconds")),
             _ => None,
         };
         if let Some((name, description)) = header {

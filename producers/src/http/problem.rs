@@ -9,6 +9,7 @@ use mypay_idempotency::is_transient;
 use serde::Serialize;
 
 use super::fields;
+use super::slow::is_too_slow;
 use crate::accept::{AcceptError, PrepareError};
 use crate::request::{Fault, Refusal};
 
@@ -20,6 +21,8 @@ pub(crate) struct Problem {
     detail: String,
     denied: Option<&'static str>,
     pointer: Option<String>,
+    /// When to come again, seconds from now.
+    again: Option<u64>,
 }
 
 /// The body of an error.
@@ -66,6 +69,8 @@ impl Problem {
             detail: detail.into(),
             denied: None,
             pointer: None,
+            // It will pass.
+            again: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }
 
@@ -119,6 +124,14 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, detail)
     }
 
+    /// The client has had its share: it may come again after so many seconds.
+    pub(crate) fn too_many(reason: &'static str, detail: impl Into<String>, again: u64) -> Self {
+        Self {
+            again: Some(again),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, reason, detail)
+        }
+    }
+
     /// A defect of ours. The cause goes to the log, not to the client.
     pub(crate) fn defect(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed");
@@ -144,8 +157,8 @@ impl IntoResponse for Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.again {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, challenge(self.reason));
@@ -228,6 +241,11 @@ impl From<JsonRejection> for Problem {
             _ if status == StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::new(status, "body_too_large", "a request has at most 64 KiB")
             }
+            rejection if is_too_slow(&rejection) => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                "the body did not come in time: send it again",
+            ),
             _ => Self::malformed("unreadable_body", detail),
         }
     }

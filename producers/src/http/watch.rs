@@ -9,15 +9,17 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::problem::{Problem, Reason};
+use super::slow;
 
 /// Longer than everything that a handler waits for: an answer that tells what
-/// is slow is better than this one. Also the limit for a client that sends its
-/// body a byte at a time.
+/// is slow is better than this one. The client's body, which has a limit of its own,
+/// comes out of it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Limits the time of a request, and counts it.
 pub(crate) async fn watch(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let request = request.map(|body| slow::within(app.bounds.client, body));
     let answered = tokio::time::timeout(PATIENCE, next.run(request)).await;
     let response = answered.unwrap_or_else(|_| {
         Problem::unavailable("timed_out", "the request took too long: try again").into_response()

@@ -152,8 +152,11 @@ async fn a_payment_is_the_business_of_its_two_parties() -> anyhow::Result<()> {
     client.done(&id).await?;
 
     let payment = format!("/payments/{id}");
-    ensure!(get(&client, Member, members[0], &payment).await?.0 == 200);
-    ensure!(get(&client, Franchise, shop, &payment).await?.0 == 200);
+    let (status, slip) = get(&client, Member, members[0], &payment).await?;
+    let secret = slip.get("commission").is_none() && slip.get("commission_bps").is_none();
+    ensure!(status == 200 && slip["gross"] == 10_000 && secret, "{slip}");
+    let (status, slip) = get(&client, Franchise, shop, &payment).await?;
+    ensure!(status == 200 && slip["commission"] == 250, "{slip}");
     let missing = get(
         &client,
         Franchise,
@@ -308,9 +311,15 @@ async fn who_was_refused_is_noted_and_the_token_is_not() -> anyhow::Result<()> {
 #[tokio::test]
 async fn without_a_key_the_edge_does_not_start_and_says_what_to_set() -> anyhow::Result<()> {
     let home = std::env::temp_dir().join(format!("mypay-keyless-{}", std::process::id()));
-    for (secret, says) in [("", "MYPAY_JWT_SECRET_FILE"), ("short", "at least 32")] {
+    let known = "dev-only-secret-that-everybody-knows-0000";
+    for (listen, secret, says) in [
+        ("127.0.0.1:0", "", "MYPAY_JWT_SECRET_FILE"),
+        ("127.0.0.1:0", "short", "at least 32"),
+        ("0.0.0.0:0", known, "MYPAY_JWT_SECRET_FILE"),
+    ] {
         let output = tokio::process::Command::new(binary()?)
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", listen])
+            .env_remove("MYPAY_API_DEVELOPMENT_KEY")
             .env("MYPAY_HOME", &home)
             .env("MYPAY_JWT_SECRET", secret)
             .stdin(Stdio::null())
