@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use mypay_decide::cancel::{self, Paid};
+use mypay_decide::cancel::{self, Named, Paid};
 use mypay_decide::limits::korean_day;
 use mypay_decide::payment::{self, Franchise, ORDER_REF_MAX, Slip};
 use mypay_decide::{Book, Decision, Limits, Reason};
@@ -54,6 +54,8 @@ pub struct State {
     paid: HashMap<Uuid, Paid>,
     /// All that they name: a payment of this very batch may be one of them.
     named: HashSet<Uuid>,
+    /// Those of them that are asked for and not decided yet.
+    in_progress: HashSet<Uuid>,
     cancels: Vec<cancels::NewCancel>,
 }
 
@@ -89,6 +91,28 @@ impl State {
     fn franchise(&self, request: &PaymentRequest) -> Option<Franchise> {
         let id = Uuid::try_parse(&request.franchise_id).ok()?;
         self.franchises.get(&id).copied()
+    }
+
+    /// Notes that a payment waits for a top-up.
+    fn waits(&mut self, payment_id: Uuid) {
+        if self.named.contains(&payment_id) {
+            self.in_progress.insert(payment_id);
+        }
+    }
+
+    /// Notes that a payment is rejected: it will never be there.
+    fn rejected(&mut self, payment_id: Uuid) {
+        self.in_progress.remove(&payment_id);
+    }
+
+    /// The payment that a cancel names.
+    fn named(&mut self, payment_id: &Uuid) -> (&mut Book, Named<'_>) {
+        let named = match self.paid.get_mut(payment_id) {
+            Some(paid) => Named::Made(paid),
+            None if self.in_progress.contains(payment_id) => Named::InProgress,
+            None => Named::Unknown,
+        };
+        (&mut self.book, named)
     }
 
     /// Notes the slip of a payment, at the position of the message that made it.
@@ -180,6 +204,7 @@ impl Handler for Payment {
         }
         // Locked before the members are, as everywhere.
         let mut top_ups = TopUps::<PaymentRequest>::load(connection, &recharges).await?;
+        let in_progress = cancels::in_progress(connection, &named).await?;
         let paid = cancels::load(connection, &named).await?;
         let book = mypay_ledger::load(connection, &members, today, lock).await?;
         let needs = batch.iter().map(|arrived| needed(&arrived.message));
@@ -191,6 +216,7 @@ impl Handler for Payment {
             top_ups,
             paid,
             named,
+            in_progress,
             cancels: Vec::new(),
         })
     }
@@ -257,7 +283,10 @@ impl Payment {
             Decision::Rejected(Reason::InsufficientFunds) => {
                 self.short(state, arrived, request, at)
             }
-            Decision::Rejected(reason) => Outcome::rejected(reason.code(), at),
+            Decision::Rejected(reason) => {
+                state.rejected(arrived.id);
+                Outcome::rejected(reason.code(), at)
+            }
         }
     }
 
@@ -349,12 +378,12 @@ fn cancel(
     let franchise_open = state
         .franchise(request)
         .is_some_and(|franchise| franchise.open);
-    let paid = state.paid.get_mut(&payment_id);
+    let (book, named) = state.named(&payment_id);
     let decided = cancel::decide(
-        &mut state.book,
+        book,
         arrived.id,
         request,
-        paid,
+        named,
         franchise_open,
         arrived.partition,
     );

@@ -42,6 +42,18 @@ impl Paid {
     }
 }
 
+/// The payment that a cancel names.
+#[derive(Debug)]
+pub enum Named<'a> {
+    /// There is none, or it was rejected.
+    Unknown,
+    /// It is asked for and not decided yet, as one that waits for a top-up: it may
+    /// be there later, and a cancel that comes then finds it.
+    InProgress,
+    /// It was made: its chain, which a cancel lengthens.
+    Made(&'a mut Paid),
+}
+
 /// A link of a payment's chain of cancels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancel {
@@ -67,11 +79,11 @@ pub fn decide(
     book: &mut Book,
     entry_id: Uuid,
     request: &PaymentRequest,
-    paid: Option<&mut Paid>,
+    named: Named<'_>,
     franchise_open: bool,
     partition: i32,
 ) -> Decision<Cancel> {
-    let paid = match check(request, paid, franchise_open) {
+    let paid = match check(request, named, franchise_open) {
         Ok(paid) => paid,
         Err(reason) => return Decision::Rejected(reason),
     };
@@ -108,7 +120,7 @@ pub fn decide(
 
 fn check<'a>(
     request: &PaymentRequest,
-    paid: Option<&'a mut Paid>,
+    named: Named<'a>,
     franchise_open: bool,
 ) -> Result<&'a mut Paid, Reason> {
     let reason = request.cancel_reason.as_deref().unwrap_or_default();
@@ -118,7 +130,11 @@ fn check<'a>(
     {
         return Err(Reason::InvalidField);
     }
-    let paid = paid.ok_or(Reason::UnknownPayment)?;
+    let paid = match named {
+        Named::Unknown => return Err(Reason::UnknownPayment),
+        Named::InProgress => return Err(Reason::PaymentInProgress),
+        Named::Made(paid) => paid,
+    };
     let slip = &paid.slip;
     // The key is the member's: a cancel under another name was loaded without
     // the member, and is nobody's right.
@@ -214,7 +230,7 @@ mod tests {
             let (mut refunded, mut given_back, mut links) = (0, 0, 0);
             for (number, amount) in asked.into_iter().enumerate() {
                 let id = Uuid::from_u128(100 + number as u128);
-                match decide(&mut book, id, &request(amount), Some(&mut chain), true, 0) {
+                match decide(&mut book, id, &request(amount), Named::Made(&mut chain), true, 0) {
                     Decision::Completed(link) => {
                         links += 1;
                         refunded += link.amount;
@@ -249,28 +265,52 @@ mod tests {
         }
     }
 
+    fn decided(
+        request: &PaymentRequest,
+        named: Named<'_>,
+        franchise_open: bool,
+    ) -> Decision<Cancel> {
+        decide(&mut book(true), MEMBER, request, named, franchise_open, 0)
+    }
+
     #[test]
     fn only_the_payment_s_own_member_and_franchise_cancel_it() {
         let mut chain = paid(1_000, 250);
         let mut other = request(None);
         other.franchise_id = Uuid::from_u128(3).to_string();
-        let decided = decide(&mut book(true), MEMBER, &other, Some(&mut chain), true, 0);
-        assert_eq!(decided, Decision::Rejected(Reason::ForeignPayment));
-        let decided = decide(&mut book(true), MEMBER, &request(None), None, true, 0);
-        assert_eq!(decided, Decision::Rejected(Reason::UnknownPayment));
+        let refused = |decision, reason| assert_eq!(decision, Decision::Rejected(reason));
+        refused(
+            decided(&other, Named::Made(&mut chain), true),
+            Reason::ForeignPayment,
+        );
         let mut silent = request(None);
         silent.cancel_reason = None;
-        let decided = decide(&mut book(true), MEMBER, &silent, Some(&mut chain), true, 0);
-        assert_eq!(decided, Decision::Rejected(Reason::InvalidField));
-        let closed = decide(
-            &mut book(true),
-            MEMBER,
-            &request(None),
-            Some(&mut chain),
-            false,
-            0,
+        refused(
+            decided(&silent, Named::Made(&mut chain), true),
+            Reason::InvalidField,
         );
-        assert_eq!(closed, Decision::Rejected(Reason::FranchiseClosed));
+        refused(
+            decided(&request(None), Named::Made(&mut chain), false),
+            Reason::FranchiseClosed,
+        );
         assert_eq!(chain, paid(1_000, 250));
+    }
+
+    /// Of one that is not there nothing is compared: whose it is is not known.
+    #[test]
+    fn a_payment_that_is_not_made_yet_is_not_unknown() {
+        for franchise_open in [true, false] {
+            for (named, reason) in [
+                (Named::Unknown, Reason::UnknownPayment),
+                (Named::InProgress, Reason::PaymentInProgress),
+            ] {
+                let decision = decided(&request(Some(1)), named, franchise_open);
+                assert_eq!(decision, Decision::Rejected(reason));
+            }
+        }
+        let mut silent = request(None);
+        silent.cancel_reason = None;
+        let decision = decided(&silent, Named::InProgress, true);
+        assert_eq!(decision, Decision::Rejected(Reason::InvalidField));
     }
 }

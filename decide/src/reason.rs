@@ -39,8 +39,10 @@ pub enum Reason {
     NotOurAccount,
     /// A purpose kept for our own flows, without a request of theirs behind it.
     UnknownOrigin,
-    /// There is no such payment.
+    /// There is no such payment, or it was rejected.
     UnknownPayment,
+    /// The payment is asked for and not decided yet: it can be cancelled once it is made.
+    PaymentInProgress,
     /// The payment is another member's or another franchise's.
     ForeignPayment,
     /// Nothing of the payment is left to refund.
@@ -96,6 +98,7 @@ impl Reason {
             Reason::NotOurAccount => "not_our_account",
             Reason::UnknownOrigin => "unknown_origin",
             Reason::UnknownPayment => "unknown_payment",
+            Reason::PaymentInProgress => "payment_in_progress",
             Reason::ForeignPayment => "foreign_payment",
             Reason::AlreadyCancelled => "already_cancelled",
             Reason::CancelExceedsPayment => "cancel_exceeds_payment",

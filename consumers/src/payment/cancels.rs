@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use mypay_decide::cancel::{Cancel, Paid};
 use mypay_decide::payment::Slip;
+use mypay_schemas::Flow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -70,6 +71,32 @@ pub(super) async fn load(
         }
     }
     Ok(paid)
+}
+
+/// Which of these payments are asked for and not decided yet, as `queue_log` has it:
+/// taken by the edge and on their way, or waiting for a top-up.
+///
+/// Asked before [`load`]: a payment that is made in between has its slip by then. The
+/// other way round it would be found neither there nor here, and be called unknown.
+pub(super) async fn in_progress(
+    connection: &mut PgConnection,
+    payments: &HashSet<Uuid>,
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    if payments.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<Uuid> = payments.iter().copied().collect();
+    let rows = sqlx::query(
+        "SELECT q.message_id
+           FROM unnest($2::uuid[]) AS m(id)
+           JOIN queue_log q ON q.consumer = $1 AND q.message_id = m.id
+          WHERE q.status <> 'done'",
+    )
+    .bind(Flow::Payment.name())
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Lengthens the chains.

@@ -104,11 +104,17 @@ impl Payment {
             &self.limits,
         );
         match begun {
-            Ok(amount) => Outcome::processing(at).with_result(serde_json::json!(Kept {
-                top_up: Some(amount),
-                ..Kept::default()
-            })),
-            Err(reason) => Outcome::rejected(reason.code(), at),
+            Ok(amount) => {
+                state.waits(arrived.id);
+                Outcome::processing(at).with_result(serde_json::json!(Kept {
+                    top_up: Some(amount),
+                    ..Kept::default()
+                }))
+            }
+            Err(reason) => {
+                state.rejected(arrived.id);
+                Outcome::rejected(reason.code(), at)
+            }
         }
     }
 
@@ -135,6 +141,7 @@ impl Payment {
             return Verdict::Ignored;
         };
         let rejected = Outcome::rejected(reason, at);
+        state.rejected(due.origin_id);
         state.top_ups.finish(due.origin_id, rejected.clone());
         ended(due.request, Kept::default(), rejected)
     }
@@ -174,7 +181,10 @@ impl Payment {
                 (slip.commission, Outcome::success(at))
             }
             // The recharge holds: what it brought stays on the balance.
-            Decision::Rejected(reason) => (0, Outcome::rejected(reason.code(), at)),
+            Decision::Rejected(reason) => {
+                state.rejected(due.origin_id);
+                (0, Outcome::rejected(reason.code(), at))
+            }
         };
         state.top_ups.finish(due.origin_id, outcome.clone());
         let kept = Kept {

@@ -1,6 +1,7 @@
 //! Remittances and payments that recharge first what they lack.
 
 mod again;
+mod cancelled;
 mod forged;
 mod kills;
 mod settled;

@@ -276,6 +276,7 @@ impl Lane {
             cancels_rest: amount.is_none(),
             ..paid_by(member, whom, amount.unwrap_or(0))
         };
+        let chain = chain.map_or(cancel::Named::Unknown, cancel::Named::Made);
         match cancel::decide(&mut self.book, id, &request, chain, true, self.partition) {
             Decision::Completed(link) | Decision::AwaitsBank(link) => {
                 self.refunded.extend(slip.map(|slip| slip.member_id));
