@@ -1,6 +1,7 @@
 //! `POST` and `GET /members/{id}/bank-account`, `GET /members/{id}/bank-accounts`.
 
 pub(crate) mod history;
+mod often;
 mod write;
 
 use std::sync::Arc;
@@ -56,8 +57,9 @@ pub(crate) struct RegisteredAccount {
 ///
 /// The bank is asked that the account is real and open, and whose it is. A member
 /// registers an account of its own name only, since recharges draw from it; for one
-/// of another name (a shop's owner) staff must have seen a proof. What was registered
-/// before is in `GET /members/{id}/bank-accounts`.
+/// of another name (a shop's owner) staff must have seen a proof. Each try costs a
+/// bank's answer: a member has 20 a day where nothing else is set, staff any number.
+/// What was registered before is in `GET /members/{id}/bank-accounts`.
 #[utoipa::path(
     post,
     path = "/members/{id}/bank-account",
@@ -69,6 +71,7 @@ pub(crate) struct RegisteredAccount {
         (status = 200, description = "Registered before, the same", body = RegisteredAccount),
         (status = 404, description = "There is no such member", body = ProblemBody),
         (status = 422, description = "`member_closed`, `no_contract`, `no_such_account`, `account_closed`, `holder_mismatch`", body = ProblemBody),
+        (status = 429, description = "`too_many_registrations`: the member has had a bank asked as often as it may in a day; again after `Retry-After`", body = ProblemBody),
         (status = 503, description = "The bank did not say: try again", body = ProblemBody),
     )
 )]
@@ -89,6 +92,7 @@ pub(crate) async fn register(
     if of_own_name {
         // Before the bank is asked: else strangers' accounts could be tried out.
         check_name(&name, &holder_name)?;
+        often::count(&app.pool, member_id, app.bounds.registrations, Utc::now()).await?;
     }
     let _asking = ASKING
         .acquire()
