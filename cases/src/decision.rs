@@ -166,7 +166,11 @@ fn stands(applied: bool, overtaken: Option<String>) -> Standing {
     }
 }
 
-fn check(decision: &Decision) -> Result<(), DecideError> {
+/// Whether a decision is one that can be taken down, whatever its case.
+///
+/// # Errors
+/// What is wrong with which of its fields.
+pub fn check(decision: &Decision) -> Result<(), DecideError> {
     let fits = |name: &str, text: &str, max: usize| {
         let length = text.trim().chars().count();
         if (1..=max).contains(&length) && !text.contains('\0') {

@@ -102,8 +102,11 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(300)).await;
             "slow"
         });
+        // More than the buffers of both ends hold.
+        let large = get(|| async { "x".repeat(64 << 20) });
         let router = Router::new()
             .route("/", get(|| async { "here" }))
+            .route("/large", large)
             .route("/slow", slow);
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(serve(listener, router, (most, patience), async {
@@ -180,6 +183,18 @@ mod tests {
         drop(first);
         assert!(answer(&mut third).await.starts_with("HTTP/1.1 200"));
         is_served(&mut second).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_client_that_takes_no_answer_loses_its_place() {
+        let edge = edge(1, Duration::from_millis(500)).await;
+        let mut deaf = TcpStream::connect(edge.address).await.unwrap();
+        let large = b"GET /large HTTP/1.1\r\nHost: edge\r\n\r\n";
+        deaf.write_all(large).await.unwrap();
+        // It stays connected, and reads nothing.
+        is_served(&mut TcpStream::connect(edge.address).await.unwrap()).await;
+        drop(deaf);
     }
 
     #[tokio::test]

@@ -39,7 +39,11 @@ pub struct AccountBody {
     #[schema(example = "004", pattern = "^[0-9]{3}$")]
     pub bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
+    #[schema(
+        example = "110-123-456789",
+        pattern = "^[- ]*([0-9][- ]*){6,20}$",
+        max_length = 64
+    )]
     pub account_number: String,
 }
 

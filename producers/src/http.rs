@@ -124,6 +124,8 @@ fn resources() -> OpenApiRouter<Arc<App>> {
 }
 
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod codes_tests;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ pub enum ReceiverBody {
 
 /// Another member.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+// Its own name is taken in the description, by the member that is created.
+#[schema(as = ReceivingMember)]
 #[serde(deny_unknown_fields)]
 pub struct MemberBody {
     /// UUID of the member.
@@ -50,7 +52,11 @@ pub struct BankBody {
     #[schema(example = "004", pattern = "^[0-9]{3}$")]
     pub bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
+    #[schema(
+        example = "110-123-456789",
+        pattern = "^[- ]*([0-9][- ]*){6,20}$",
+        max_length = 64
+    )]
     pub account_number: String,
     /// Compared with the bank's own record before money moves.
     #[schema(example = "김하나", min_length = 1, max_length = 100)]

@@ -10,8 +10,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, SubsecRound, Utc};
-use mypay_bank::HolderAnswer;
 use mypay_bank::account::same_holder;
+use mypay_bank::{BankAccount, HolderAnswer};
 use mypay_decide::SystemAccount;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use super::caller::Caller;
 use super::extract::{Body, Id};
 use super::members::{closed, unknown};
 use super::problem::{Problem, ProblemBody};
-use crate::request::{HOLDER_NAME_MAX, account, text};
+use crate::request::{HOLDER_NAME_MAX, Refusal, account, text};
 
 const FIELDS: [&str; 2] = ["bank_code", "account_number"];
 
@@ -36,11 +36,23 @@ pub(crate) struct BankAccountBody {
     #[schema(example = "004", pattern = "^[0-9]{3}$")]
     bank_code: String,
     /// 6 to 20 digits; dashes and spaces are left out.
-    #[schema(example = "110-123-456789", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
+    #[schema(
+        example = "110-123-456789",
+        pattern = "^[- ]*([0-9][- ]*){6,20}$",
+        max_length = 64
+    )]
     account_number: String,
     /// As the bank has it.
     #[schema(example = "김하나", min_length = 1, max_length = 100)]
     holder_name: String,
+}
+
+impl BankAccountBody {
+    pub(in crate::http) fn check(&self) -> Result<(BankAccount, String), Refusal> {
+        let account = account(FIELDS, &self.bank_code, &self.account_number)?;
+        let holder_name = text("holder_name", &self.holder_name, HOLDER_NAME_MAX)?;
+        Ok((account, holder_name))
+    }
 }
 
 /// A member's registered bank account.
@@ -81,8 +93,7 @@ pub(crate) async fn register(
     Id(member_id): Id,
     Body(body): Body<BankAccountBody>,
 ) -> Result<(StatusCode, Json<RegisteredAccount>), Problem> {
-    let account = account(FIELDS, &body.bank_code, &body.account_number)?;
-    let holder_name = text("holder_name", &body.holder_name, HOLDER_NAME_MAX)?;
+    let (account, holder_name) = body.check()?;
     let (may, name) = registrant(&app.pool, member_id, "").await?;
     if !may {
         return Err(closed());

@@ -22,13 +22,18 @@ use crate::request::Refusal;
 pub(crate) struct DecisionBody {
     /// `done`, `refused` or `resend` of a command; `dismiss` of a notice.
     #[schema(example = "done", pattern = "^(done|refused|resend|dismiss)$")]
-    outcome: String,
+    pub(in crate::http) outcome: String,
     /// What the bank took for the command, whole won.
     #[serde(default)]
-    fee: i64,
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub(in crate::http) fee: i64,
     /// Why: whom the operator asked, and what was said.
-    #[schema(example = "Telephone call with KB, 14:05: executed, reference 20260302000042")]
-    reason: String,
+    #[schema(
+        example = "Telephone call with KB, 14:05: executed, reference 20260302000042",
+        min_length = 1,
+        max_length = 1_000
+    )]
+    pub(in crate::http) reason: String,
 }
 
 /// Where a decision stands.

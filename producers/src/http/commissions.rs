@@ -30,6 +30,26 @@ pub(crate) struct RateBody {
     in_force_from: Option<DateTime<Utc>>,
 }
 
+impl RateBody {
+    pub(in crate::http) fn check(&self) -> Result<(), Refusal> {
+        if !(0..=10_000).contains(&self.bps) {
+            let detail = "hundredths of a percent, 0 to 10,000";
+            return Err(Refusal::of_field("out_of_range", "bps", detail));
+        }
+        if let Some(from) = self.in_force_from
+            && !(1970..=9999).contains(&from.year())
+        {
+            let detail = "an instant of the years 1970 to 9999";
+            return Err(Refusal::of_field(
+                "date_out_of_range",
+                "in_force_from",
+                detail,
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// A franchise's rate of commission from an instant on.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Rate {
@@ -66,16 +86,7 @@ pub(crate) async fn modify(
     Id(franchise_id): Id,
     Body(body): Body<RateBody>,
 ) -> Result<(StatusCode, Json<Rate>), Problem> {
-    if !(0..=10_000).contains(&body.bps) {
-        let detail = "hundredths of a percent, 0 to 10,000";
-        return Err(Refusal::of_field("out_of_range", "bps", detail).into());
-    }
-    if let Some(from) = body.in_force_from
-        && !(1970..=9999).contains(&from.year())
-    {
-        let detail = "an instant of the years 1970 to 9999";
-        return Err(Refusal::of_field("date_out_of_range", "in_force_from", detail).into());
-    }
+    body.check()?;
     check_franchise(&app.pool, franchise_id).await?;
     let mut transaction = app.pool.begin().await?;
     let now = instant_after_all_slips(&mut transaction).await?;

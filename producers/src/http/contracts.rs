@@ -38,7 +38,11 @@ pub(crate) struct ContractBody {
     #[schema(example = "국민은행", min_length = 1, max_length = 50)]
     bank_name: String,
     /// Number of our account at the bank.
-    #[schema(example = "900-000-000001", pattern = "^[0-9]([- ]?[0-9]){5,19}$")]
+    #[schema(
+        example = "900-000-000001",
+        pattern = "^[- ]*([0-9][- ]*){6,20}$",
+        max_length = 64
+    )]
     corporate_account: String,
     /// Whole won a command.
     #[schema(example = 50, minimum = 0, maximum = 1_000_000)]
@@ -190,7 +194,7 @@ pub(crate) async fn list(
 }
 
 impl ContractBody {
-    fn check(self, bank_code: String) -> Result<Contract, Problem> {
+    pub(in crate::http) fn check(self, bank_code: String) -> Result<Contract, Problem> {
         if !(0..=FEE_MAX).contains(&self.fee) {
             let detail = format!("whole won from 0 to {FEE_MAX}");
             return Err(Refusal::of_field("out_of_range", "fee", detail).into());

@@ -31,7 +31,7 @@ pub(crate) struct HoldBody {
 }
 
 impl HoldBody {
-    fn check(&self) -> Result<String, Problem> {
+    pub(in crate::http) fn check(&self) -> Result<String, Problem> {
         Ok(text("reason", &self.reason, REASON_MAX)?)
     }
 }

@@ -323,8 +323,9 @@ async fn without_a_key_the_edge_does_not_start_and_says_what_to_set() -> anyhow:
             .env("MYPAY_HOME", &home)
             .env("MYPAY_JWT_SECRET", secret)
             .stdin(Stdio::null())
-            .output()
-            .await?;
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(LONG, output).await??;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(
             output.status.code() == Some(2) && said.contains(says),

@@ -23,6 +23,7 @@ mod outside_client;
 mod over_http;
 mod purge;
 mod redelivery;
+mod registrations;
 mod registry;
 mod reversals;
 mod settle;

@@ -32,6 +32,16 @@ pub(crate) struct HowBody {
     pays_out: bool,
 }
 
+impl HowBody {
+    pub(in crate::http) fn of(self, member_id: Uuid) -> ClosingBody {
+        ClosingBody {
+            member_id: member_id.to_string(),
+            pays_out: self.pays_out,
+            reason: self.reason,
+        }
+    }
+}
+
 /// A closing that was taken up.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Closing {
@@ -91,12 +101,7 @@ pub(crate) async fn create(
     headers: Headers,
     Body(how): Body<HowBody>,
 ) -> Result<Response, Problem> {
-    let body = ClosingBody {
-        member_id: member_id.to_string(),
-        pays_out: how.pays_out,
-        reason: how.reason,
-    };
-    submit(&app, &caller, headers, body).await
+    submit(&app, &caller, headers, how.of(member_id)).await
 }
 
 /// A member's last closing that was taken up.

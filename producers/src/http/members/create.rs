@@ -50,7 +50,7 @@ pub(crate) struct MemberBody {
     /// The area of the address.
     #[schema(example = "서울 강남구", min_length = 1, max_length = 100)]
     area: String,
-    #[schema(min_length = 1, max_length = 300)]
+    #[schema(max_length = 300)]
     address: Option<String>,
     /// Of a franchise: hundredths of a percent of each payment, 0 to 10000;
     /// none is taken where absent.
@@ -111,7 +111,7 @@ pub(crate) async fn create(
 }
 
 impl MemberBody {
-    fn check(self, member_id: Uuid) -> Result<(Member, Option<i32>), Problem> {
+    pub(in crate::http) fn check(self, member_id: Uuid) -> Result<(Member, Option<i32>), Problem> {
         let given = |value: Option<String>| value.filter(|value| !value.is_empty());
         let email = given(self.email)
             .map(|address| email("email", &address))

@@ -95,7 +95,7 @@ pub(crate) async fn modify(
 }
 
 impl MemberPatch {
-    fn applied_to(self, member: &Member) -> Result<Member, Refusal> {
+    pub(in crate::http) fn applied_to(self, member: &Member) -> Result<Member, Refusal> {
         let mut after = member.clone();
         // What cannot be taken away is checked as an empty text, and refused.
         if let Some(name) = self.name {

@@ -18,7 +18,7 @@ async fn a_cancel_of_a_payment_in_progress_is_told_so() -> anyhow::Result<()> {
     let world = World::begin().await?;
     let setting = Setting::begin(&world).await?;
     let mut dial = Dial {
-        in_progress_ms: 8_000,
+        in_progress_ms: 12_000,
         ..Dial::default()
     };
     dial.set("in_progress=1").map_err(anyhow::Error::msg)?;
