@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 pub use groups::{Group, groups};
 pub use redrive::{LeftOut, Plan, Put, Queue, Report, Selector, redrive};
-pub use release::{Released, release};
+pub use release::{GivenUp, Released, ReleasedKey, release, release_key};
 pub use show::{Show, Shown, show};
 
 use crate::error::AuditError;

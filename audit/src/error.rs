@@ -67,6 +67,16 @@ pub enum AuditError {
         /// The message.
         message_id: uuid::Uuid,
     },
+    /// A key under which nothing waits.
+    #[error(
+        "{flow} has nothing parked under the key {key}; `mypay dlq groups` lists what is parked"
+    )]
+    KeyNotParked {
+        /// The flow.
+        flow: mypay_schemas::Flow,
+        /// The key.
+        key: String,
+    },
     /// What was asked for is not complete.
     #[error("{0}")]
     Invalid(String),

@@ -1,6 +1,6 @@
 //! Random sequences over everything that decides: requests of all flows in two
-//! lanes at once, duplicates, banks that answer late or not at all, reversals at
-//! any later time. After every step the ledger must hold.
+//! lanes at once, top-ups on the way, closings, duplicates, banks that answer late or
+//! not at all, reversals at any later time. After every step the ledger must hold.
 //!
 //! [`world`] plays the tables and the topics: what a consumer loads and writes, and
 //! under which conditions (those of `mypay-ledger`). All that decides is the real
@@ -8,10 +8,12 @@
 
 mod banks;
 mod invariants;
+mod leaving;
 mod rows;
 mod settling;
 mod step;
 mod told;
+mod topping;
 mod world;
 
 use std::collections::BTreeMap;
@@ -69,7 +71,7 @@ fn the_sequences_go_everywhere() {
 }
 
 /// Where sequences must get to.
-const PLACES: [&str; 46] = [
+const PLACES: [&str; 74] = [
     "recharge awaits its bank",
     "recharge invalid_amount",
     "recharge below_recharge_minimum",
@@ -116,4 +118,32 @@ const PLACES: [&str; 46] = [
     "a reversal before the result",
     "a shortfall",
     "a message again",
+    "payment balance_cap_exceeded",
+    "cancel franchise_closed",
+    "remittance awaits its top-up",
+    "payment awaits its top-up",
+    "a top-up that never came to its bank",
+    "a request whose top-up was refused",
+    "a topped-up remittance completed",
+    "a topped-up remittance goes to its bank",
+    "a topped-up payment completed",
+    "a topped-up request whose money was spent meanwhile",
+    "a topped-up request that has become impossible",
+    "closing unknown_member",
+    "closing closing_under_way",
+    "closing member_closed",
+    "closing recharge_pending",
+    "closing payout_pending",
+    "closing balance_not_empty",
+    "closing no_contract",
+    "closing franchise_on_hold",
+    "closing franchise_not_settled",
+    "closing with nothing left",
+    "closing awaits its bank",
+    "closing paid out",
+    "closing refused",
+    "closing came back",
+    "closing of what came back",
+    "closing of what came back refused",
+    "a member is open again, and has what came back",
 ];

@@ -143,6 +143,14 @@ impl World {
         Ok(())
     }
 
+    /// All contracts are in force again, whichever were suspended.
+    pub async fn all_contracts_in_force(&self) -> anyhow::Result<()> {
+        sqlx::query("UPDATE banking.contract SET status = 'ACTIVE'")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The table of answer codes with other texts in it, as a file.
     pub fn answer_codes(&self, replaced: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
         let mut table =
@@ -193,9 +201,18 @@ impl World {
         .await
     }
 
-    /// How a day closes: the exit code of `mypay close`, and what it said.
+    /// How this day closes: the exit code of `mypay close`, and what it said.
     pub async fn closes(&self, bank_code: &str) -> anyhow::Result<(Option<i32>, String)> {
-        let date = today().to_string();
+        self.closes_on(bank_code, today()).await
+    }
+
+    /// How a day closes: the exit code of `mypay close`, and what it said.
+    pub async fn closes_on(
+        &self,
+        bank_code: &str,
+        date: NaiveDate,
+    ) -> anyhow::Result<(Option<i32>, String)> {
+        let date = date.to_string();
         let output = self
             .mypay(&["close", "--date", &date, "--bank", bank_code])
             .await?;

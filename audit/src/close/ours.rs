@@ -47,6 +47,7 @@ pub(super) async fn load(
         .await?;
     let mut ours = Ours::default();
     commands(&mut snapshot, bank_code, date, &mut ours).await?;
+    coming(&mut snapshot, bank_code, date, &mut ours).await?;
     notices(&mut snapshot, bank_code, date, &mut ours).await?;
     let now = cash_now(&mut snapshot, bank_code).await?;
     let later = opened_later(&mut snapshot, bank_code, date).await?
@@ -105,6 +106,37 @@ async fn commands(
     Ok(())
 }
 
+/// What other banks have yet to move to our account at this one, or to take back from
+/// it: its balance may be ahead of what we know.
+async fn coming(
+    connection: &mut PgConnection,
+    bank_code: &str,
+    date: NaiveDate,
+    ours: &mut Ours,
+) -> Result<(), AuditError> {
+    let row = sqlx::query(
+        "SELECT count(*) FILTER (WHERE state NOT IN ('done', 'refused')),
+                count(*) FILTER (WHERE state = 'manual'),
+                (SELECT count(*)
+                   FROM banking.notice n
+                   JOIN banking.firmbanking f
+                     ON f.from_bank = n.bank_code AND f.business_date = n.business_date
+                    AND f.transaction_number = n.transaction_number
+                  WHERE n.notice_date = $2 AND n.state IN ('waits', 'case')
+                    AND f.to_ours AND f.from_bank <> f.to_bank AND f.to_bank = $1)
+           FROM banking.firmbanking
+          WHERE to_ours AND from_bank <> to_bank AND to_bank = $1 AND business_date = $2",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .fetch_one(connection)
+    .await?;
+    ours.unsettled += row.try_get::<i64, _>(0)?;
+    ours.cases += row.try_get::<i64, _>(1)?;
+    ours.open_notices += row.try_get::<i64, _>(2)?;
+    Ok(())
+}
+
 async fn notices(
     connection: &mut PgConnection,
     bank_code: &str,
@@ -125,7 +157,7 @@ async fn notices(
         amount: row.try_get(1)?,
         fees: 0,
     };
-    ours.open_notices = row.try_get(2)?;
+    ours.open_notices += row.try_get::<i64, _>(2)?;
     Ok(())
 }
 
@@ -209,7 +241,9 @@ async fn moved(
                            ELSE 0 END AS won
                FROM settled
          ), back AS (
-             SELECT r.amount, CASE f.purpose
+             -- On the sender's account it came in again, on the receiver's it went.
+             SELECT CASE WHEN r.bank_code = $1 THEN r.amount ELSE -r.amount END AS amount,
+                    CASE f.purpose
                     WHEN 'remittance' THEN EXISTS (
                         SELECT 1 FROM remittance.payout o
                          WHERE o.firmbanking_id = f.firmbanking_id AND o.reversed_at IS NOT NULL)
@@ -222,7 +256,9 @@ async fn moved(
                     ELSE true END AS posted
                FROM banking.reversal r
                JOIN banking.firmbanking f ON f.firmbanking_id = r.firmbanking_id
-              WHERE r.bank_code = $1 AND r.notice_date BETWEEN $3 AND $4
+              WHERE (r.bank_code = $1
+                     OR (f.to_ours AND f.from_bank <> f.to_bank AND f.to_bank = $1))
+                AND r.notice_date BETWEEN $3 AND $4
          )
          SELECT ((SELECT won FROM amounts)
                  + (SELECT coalesce(sum(amount) FILTER (WHERE posted = $5), 0) FROM back))::bigint",

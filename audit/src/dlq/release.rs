@@ -1,5 +1,9 @@
-//! Gives a parked message up, for good: it leaves its queue, and is done as far as
+//! Gives parked messages up, for good: each leaves its queue, and is done as far as
 //! `queue_log` goes, so that it is a duplicate whenever it comes again.
+
+mod effect;
+mod follows;
+mod parked;
 
 use chrono::{DateTime, Utc};
 use mypay_idempotency::horizon;
@@ -13,6 +17,7 @@ use uuid::Uuid;
 use crate::Servers;
 use crate::data::GIVEN_UP;
 use crate::error::AuditError;
+use effect::{Effect, effect};
 
 /// The longest name, and the longest reason, in characters; as of bank cases.
 const BY_MAX: usize = 100;
@@ -32,6 +37,41 @@ pub struct Released {
     pub next: Option<Uuid>,
 }
 
+/// The queue of a key that was given up.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleasedKey {
+    /// The key.
+    pub key: String,
+    /// All that waited in it, in its order.
+    pub messages: Vec<GivenUp>,
+}
+
+/// One of several messages that were given up.
+#[derive(Debug, Clone, Serialize)]
+pub struct GivenUp {
+    /// The message.
+    pub message_id: Uuid,
+    /// As of a message alone: see [`Released::done`].
+    pub done: bool,
+}
+
+/// Who gives something up, why and when: kept with each message.
+struct Word<'a> {
+    by: &'a str,
+    reason: &'a str,
+    at: DateTime<Utc>,
+}
+
+impl<'a> Word<'a> {
+    fn said(by: &'a str, reason: &'a str) -> Result<Self, AuditError> {
+        Ok(Self {
+            by: said("by", by, BY_MAX)?,
+            reason: said("reason", reason, REASON_MAX)?,
+            at: Utc::now(),
+        })
+    }
+}
+
 /// Takes a message out of the queue of its key for good, and keeps who did so and
 /// why: what waits behind it can be put through then. `key` says which one is meant
 /// where several have the id.
@@ -39,7 +79,7 @@ pub struct Released {
 /// # Errors
 /// [`AuditError::NotParked`] where it is in no queue, [`AuditError::Invalid`] where
 /// nobody or no reason is named, where several have the id, and where it cannot be
-/// given up.
+/// given up: it is handled, or a request of ours waits for it.
 pub async fn release(
     servers: &Servers,
     flow: Flow,
@@ -48,28 +88,89 @@ pub async fn release(
     by: &str,
     reason: &str,
 ) -> Result<Released, AuditError> {
-    let (by, reason) = (said("by", by, BY_MAX)?, said("reason", reason, REASON_MAX)?);
+    let word = Word::said(by, reason)?;
     let pool = mypay_database::pool(&servers.database_url, 1)?;
     let mut transaction = pool.begin().await?;
+    let (key, done) = give_up(&mut transaction, flow, message_id, key, &word).await?;
+    let row = sqlx::query(
+        r#"SELECT count(*),
+                  (array_agg(message_id ORDER BY parked_at, topic, partition, "offset"))[1]
+             FROM parked WHERE consumer = $1 AND key = $2"#,
+    )
+    .bind(flow.name())
+    .bind(&key)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let (left, next) = (row.try_get(0)?, row.try_get(1)?);
+    transaction.commit().await?;
+    Ok(Released {
+        key,
+        done,
+        left,
+        next,
+    })
+}
+
+/// Gives all messages up that wait under a key, in the order of its queue, in one
+/// commit: where one of them cannot be given up, none is.
+///
+/// # Errors
+/// [`AuditError::KeyNotParked`] where nothing waits under it, else as [`release`].
+pub async fn release_key(
+    servers: &Servers,
+    flow: Flow,
+    key: &str,
+    by: &str,
+    reason: &str,
+) -> Result<ReleasedKey, AuditError> {
+    let word = Word::said(by, reason)?;
+    let pool = mypay_database::pool(&servers.database_url, 1)?;
+    let mut transaction = pool.begin().await?;
+    let key = shortened(key);
+    let queue = parked::queue(&mut transaction, flow, &key).await?;
+    if queue.is_empty() {
+        return Err(AuditError::KeyNotParked { flow, key });
+    }
+    let mut messages = Vec::with_capacity(queue.len());
+    for message_id in queue {
+        let (_, done) = give_up(&mut transaction, flow, message_id, Some(&key), &word).await?;
+        messages.push(GivenUp { message_id, done });
+    }
+    transaction.commit().await?;
+    Ok(ReleasedKey { key, messages })
+}
+
+/// Gives one message up; its key, and whether its id is done now.
+async fn give_up(
+    connection: &mut PgConnection,
+    flow: Flow,
+    message_id: Uuid,
+    key: Option<&str>,
+    word: &Word<'_>,
+) -> Result<(String, bool), AuditError> {
     // A consumer that lets the message pass meanwhile has locked its row: this waits
     // until it has committed, and sees what it has done.
-    let waiting = waiting(&mut transaction, flow, message_id).await?;
-    let (parked, rivals) = only(flow, message_id, waiting, key)?;
-    let known = known(&mut transaction, flow, message_id).await?;
+    let waiting = parked::waiting(connection, flow, message_id).await?;
+    let (parked, rivals) = parked::only(flow, message_id, waiting, key)?;
+    let known = parked::known(connection, flow, message_id).await?;
     let known = known.as_ref().map(|(status, hash)| (&**status, &**hash));
     let effect = effect(parked.hash.as_deref(), known, rivals)
         .map_err(|why| AuditError::Invalid(format!("{flow} {message_id} {why}")))?;
+    // What dies of the conflict when it comes again is not what is waited for.
+    let conflicts = known.is_some() && effect == Effect::Leaves;
+    if !conflicts {
+        follows::refuse(connection, flow, message_id, &parked.key).await?;
+    }
     // An id from before the horizon is refused each time, and there is no place for
     // its row.
-    let oldest = horizon::oldest(&mut transaction).await?;
+    let oldest = horizon::oldest(connection).await?;
     let effect = if known.is_none() && time_of(message_id) < oldest {
         Effect::Leaves
     } else {
         effect
     };
-    let at = Utc::now();
     if let Effect::Ends(hash) = &effect {
-        end(&mut transaction, flow, message_id, hash, at).await?;
+        end(connection, flow, message_id, hash, word.at).await?;
     }
     sqlx::query(
         r#"WITH gone AS (
@@ -84,141 +185,13 @@ pub async fn release(
     )
     .bind(flow.name())
     .bind(message_id)
-    .bind(at)
-    .bind(by)
-    .bind(reason)
+    .bind(word.at)
+    .bind(word.by)
+    .bind(word.reason)
     .bind(&parked.key)
-    .execute(&mut *transaction)
+    .execute(connection)
     .await?;
-    let row = sqlx::query(
-        r#"SELECT count(*),
-                  (array_agg(message_id ORDER BY parked_at, topic, partition, "offset"))[1]
-             FROM parked WHERE consumer = $1 AND key = $2"#,
-    )
-    .bind(flow.name())
-    .bind(&parked.key)
-    .fetch_one(&mut *transaction)
-    .await?;
-    let (left, next) = (row.try_get(0)?, row.try_get(1)?);
-    transaction.commit().await?;
-    Ok(Released {
-        key: parked.key,
-        done: matches!(effect, Effect::Ends(_)),
-        left,
-        next,
-    })
-}
-
-/// A parked message of the id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Waiting {
-    key: String,
-    /// Hash of its content; `None` of one that was parked before that was kept.
-    hash: Option<Vec<u8>>,
-}
-
-/// The parked messages of an id, which stay locked.
-async fn waiting(
-    connection: &mut PgConnection,
-    flow: Flow,
-    message_id: Uuid,
-) -> Result<Vec<Waiting>, AuditError> {
-    let rows = sqlx::query(
-        "SELECT key, content_hash FROM parked WHERE consumer = $1 AND message_id = $2
-          ORDER BY key FOR UPDATE",
-    )
-    .bind(flow.name())
-    .bind(message_id)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Waiting {
-                key: row.try_get(0)?,
-                hash: row.try_get(1)?,
-            })
-        })
-        .collect()
-}
-
-/// The one that is meant, and whether others of the id have another content.
-fn only(
-    flow: Flow,
-    message_id: Uuid,
-    waiting: Vec<Waiting>,
-    key: Option<&str>,
-) -> Result<(Waiting, bool), AuditError> {
-    let key = key.map(shortened);
-    let is_meant = |it: &Waiting| key.as_ref().is_none_or(|key| *key == it.key);
-    let (mut meant, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_meant);
-    let Some(one) = meant.pop() else {
-        return Err(AuditError::NotParked { flow, message_id });
-    };
-    if !meant.is_empty() {
-        meant.push(one);
-        let keys: Vec<String> = meant.into_iter().map(|it| it.key).collect();
-        return Err(AuditError::Invalid(format!(
-            "{flow} has {message_id} parked under several keys, and one of them may be forged; name the one that is given up with --key: {}",
-            keys.join(", ")
-        )));
-    }
-    // Of one whose content is not known it is to be feared.
-    let rivals = others
-        .iter()
-        .any(|it| it.hash.is_none() || it.hash != one.hash);
-    Ok((one, rivals))
-}
-
-/// How far `queue_log` has an id, and the hash of its content; the row stays locked.
-async fn known(
-    connection: &mut PgConnection,
-    flow: Flow,
-    message_id: Uuid,
-) -> Result<Option<(String, Vec<u8>)>, AuditError> {
-    let row = sqlx::query(
-        "SELECT status::text, content_hash FROM queue_log
-          WHERE consumer = $1 AND message_id = $2 FOR UPDATE",
-    )
-    .bind(flow.name())
-    .bind(message_id)
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-        .transpose()
-}
-
-/// What giving a message up does besides taking it out of its queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Effect {
-    /// Its id is done, with this content.
-    Ends(Vec<u8>),
-    /// Nothing: the id is another message's.
-    Leaves,
-}
-
-/// What giving a message up does; or why it cannot be given up.
-fn effect(
-    parked: Option<&[u8]>,
-    known: Option<(&str, &[u8])>,
-    rivals: bool,
-) -> Result<Effect, &'static str> {
-    match (parked, known) {
-        // It dies of the conflict when it comes again.
-        (Some(ours), Some((_, theirs))) if ours != theirs => Ok(Effect::Leaves),
-        (_, Some(("waiting", theirs))) => Ok(Effect::Ends(theirs.to_vec())),
-        (_, Some(("done", _))) => Err(
-            "is done already, so that it cannot be given up; `mypay dlq redrive` takes it out of its queue",
-        ),
-        (_, Some(_)) => Err(
-            "is in progress, so that it cannot be given up; `mypay dlq redrive` takes it out of its queue",
-        ),
-        // Whichever of them were done, the other one could never be.
-        (Some(_), None) if rivals => Ok(Effect::Leaves),
-        (Some(ours), None) => Ok(Effect::Ends(ours.to_vec())),
-        (None, None) => Err(
-            "was parked before contents were kept, so that it could not be told when it comes again; redrive it instead (`mypay dlq redrive`), which keeps its content or handles it",
-        ),
-    }
+    Ok((parked.key, matches!(effect, Effect::Ends(_))))
 }
 
 /// Notes that an id is done.
@@ -280,47 +253,5 @@ mod tests {
         for bad in ["", "  ", "abcdef", "a\0"] {
             assert!(said("by", bad, 5).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn of_several_with_one_id_the_key_must_be_named() {
-        let parked = |key: &str, hash: &[u8]| Waiting {
-            key: key.to_string(),
-            hash: Some(hash.to_vec()),
-        };
-        let only = |waiting: &[Waiting], key| {
-            super::only(Flow::Payment, Uuid::nil(), waiting.to_vec(), key)
-        };
-        let (a, b) = (parked("a", b"1"), parked("b", b"2"));
-        let one = std::slice::from_ref(&a);
-        assert_eq!(only(one, None).unwrap(), (a.clone(), false));
-        assert!(matches!(
-            only(one, Some("b")),
-            Err(AuditError::NotParked { .. })
-        ));
-        let both = [a, b.clone()];
-        let error = only(&both, None).unwrap_err().to_string();
-        assert!(error.contains("--key: a, b"), "{error}");
-        assert_eq!(only(&both, Some("b")).unwrap(), (b, true));
-    }
-
-    #[test]
-    fn what_is_given_up_is_done_unless_the_id_is_another_message_s() {
-        const OURS: &[u8] = b"1";
-        const OTHER: &[u8] = b"2";
-        let ends = Ok(Effect::Ends(OURS.to_vec()));
-        assert_eq!(effect(Some(OURS), None, false), ends);
-        assert_eq!(effect(Some(OURS), Some(("waiting", OURS)), true), ends);
-        assert_eq!(effect(None, Some(("waiting", OURS)), false), ends);
-        assert_eq!(effect(Some(OURS), None, true), Ok(Effect::Leaves));
-        for status in ["waiting", "processing", "done"] {
-            let other = effect(Some(OURS), Some((status, OTHER)), false);
-            assert_eq!(other, Ok(Effect::Leaves));
-        }
-        for status in ["processing", "done"] {
-            assert!(effect(Some(OURS), Some((status, OURS)), false).is_err());
-            assert!(effect(None, Some((status, OURS)), false).is_err());
-        }
-        assert!(effect(None, None, false).unwrap_err().contains("redrive"));
     }
 }

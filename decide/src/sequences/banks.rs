@@ -1,12 +1,12 @@
 //! Commands on their way to the banks, what the banks do, and what of it is heard.
 
 use mypay_schemas::firmbanking::{
-    BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
-    id_of_command,
+    BankAccount, FirmbankingRequest, PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE,
+    PURPOSE_SETTLEMENT, id_of_command,
 };
 use uuid::Uuid;
 
-use super::rows::{Command, CommandState, Message, Payout, Recharge, Remittance};
+use super::rows::{Closing, Command, CommandState, Message, Payout, Recharge, Remittance};
 use super::step::Call;
 use super::world::{World, bank_number};
 use crate::firmbanking::{self, Answered, Origin};
@@ -61,6 +61,22 @@ impl World {
             holder_name: Some("shop".into()),
         };
         self.ask(id, origin, from, to);
+    }
+
+    pub(super) fn command_of_closing(
+        &mut self,
+        id: Uuid,
+        row: &Closing,
+        payout: remittance::Payout,
+    ) {
+        let origin = Origin {
+            purpose: PURPOSE_CLOSING,
+            amount: row.amount,
+            account: payout.to.clone(),
+            from_bank: row.bank.clone(),
+            holder_name: Some(payout.holder_name),
+        };
+        self.ask(id, origin, payout.from, payout.to);
     }
 
     fn ask(&mut self, id: Uuid, origin: Origin, from: BankAccount, to: BankAccount) {
@@ -141,6 +157,9 @@ impl World {
             Message::Result(id) => self.told(id),
             Message::Notice(id) => self.noticed(id),
             Message::Reversal(id) => self.came_back(id),
+            Message::Recharge(id) => self.recharge_for(id),
+            Message::Recharged(id) => self.recharge_ended(id),
+            Message::Continuation(id) => self.continues(id),
         }
     }
 

@@ -1,13 +1,16 @@
 //! What must be true after every step, reckoned anew from the rows.
 
+mod closings;
+mod top_ups;
+
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use super::rows::{CommandState, State};
 use super::world::{BANKS, CAPITAL, FRANCHISES, World, bank_number, franchise};
+use crate::AccountKind;
 use crate::account::bank_owner;
-use crate::{AccountKind, SystemAccount};
 
 type Holds = Result<(), String>;
 
@@ -24,7 +27,9 @@ pub(super) fn hold(world: &World) -> Holds {
     chains_refund_no_more_than_was_paid(world)?;
     days_keep_their_limit(world)?;
     cash_is_what_we_heard_of(world)?;
-    what_we_owe_is_covered(world)
+    what_we_owe_is_covered(world)?;
+    closings::hold(world)?;
+    top_ups::hold(world)
 }
 
 /// Fails unless nothing is under way, and the banks hold what the ledger says.
@@ -36,7 +41,8 @@ pub(super) fn at_rest(world: &World) -> Holds {
         let what = format!("the corporate account at {code}");
         equal(&what, cash(world, code), world.at_bank[bank])?;
     }
-    Ok(())
+    closings::at_rest(world)?;
+    top_ups::at_rest(world)
 }
 
 fn equal(what: &str, is: i64, must_be: i64) -> Holds {
@@ -109,11 +115,14 @@ fn members_have_what_came_in_less_what_went_out(world: &World) -> Holds {
         let back: i64 = paid.cancels.iter().map(|link| link.cancel.amount).sum();
         must_have.entry(paid.slip.member_id).or_default().0 -= paid.slip.gross - back;
     }
+    for row in world.closings.values() {
+        let out = i64::from(row.state != State::Refused) - i64::from(row.reversed);
+        must_have.entry(row.member).or_default().0 -= out * row.amount;
+    }
     for (id, money) in &world.members {
         let (balance, pending) = must_have.get(id).copied().unwrap_or_default();
         // What came back while the member was closed is kept apart.
-        let kept = SystemAccount::unclaimed(*id).id();
-        let kept = world.others.get(&kept).map_or(0, |(_, balance)| *balance);
+        let kept = world.kept_for(*id);
         equal(&format!("the money of {id}"), money.balance + kept, balance)?;
         equal(&format!("pending of {id}"), money.pending, pending)?;
         if money.balance < 0 || money.pending < 0 || kept < 0 {
@@ -128,9 +137,12 @@ fn in_transit_is_what_banks_have_yet_to_answer(world: &World) -> Holds {
     let remittances = remittances.filter(|row| row.state == State::Awaits);
     let payouts = world.payouts.values();
     let payouts = payouts.filter(|row| row.state == State::Awaits);
+    let closings = world.closings.values();
+    let closings = closings.filter(|row| row.state == State::Awaits);
     let open: i64 = remittances
         .map(|row| row.amount)
         .chain(payouts.map(|row| row.amount))
+        .chain(closings.map(|row| row.amount))
         .sum();
     equal("in transit", sum(world, AccountKind::InTransit), open)
 }
@@ -288,7 +300,9 @@ fn cash_is_what_we_heard_of(world: &World) -> Holds {
     let remittances = remittances.map(|row| (&row.bank, row.amount, row.state, row.reversed));
     let payouts = world.payouts.values();
     let payouts = payouts.map(|row| (&row.bank, row.amount, row.state, row.reversed));
-    for (bank, amount, state, reversed) in remittances.chain(payouts) {
+    let closings = world.closings.values();
+    let closings = closings.map(|row| (&row.bank, row.amount, row.state, row.reversed));
+    for (bank, amount, state, reversed) in remittances.chain(payouts).chain(closings) {
         let out = i64::from(state == State::Completed) - i64::from(reversed);
         held[bank_number(bank)] -= out * amount;
     }

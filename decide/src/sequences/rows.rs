@@ -2,8 +2,11 @@
 
 use chrono::NaiveDate;
 use mypay_schemas::firmbanking::FirmbankingRequest;
+use mypay_schemas::payment::PaymentRequest;
+use mypay_schemas::remittance::RemittanceRequest;
 use uuid::Uuid;
 
+use super::world::World;
 use crate::cancel::Cancel;
 use crate::firmbanking::Origin;
 use crate::payment::Slip;
@@ -56,6 +59,66 @@ pub(super) struct Link {
     pub(super) settled: bool,
 }
 
+impl Paid {
+    /// A slip that is made now, at the rate in force and the next position.
+    pub(super) fn new(slip: Slip, world: &World) -> Self {
+        Self {
+            bps: world.rates[&slip.franchise_id],
+            slip,
+            position: world.positions,
+            settled: false,
+            cancels: Vec::new(),
+        }
+    }
+}
+
+/// A request that recharges first what it lacks, by the recharge's id.
+#[derive(Debug, Clone)]
+pub(super) struct TopUp {
+    pub(super) origin_id: Uuid,
+    pub(super) member: Uuid,
+    /// What it takes of the balance, whole won.
+    pub(super) needed: i64,
+    pub(super) amount: i64,
+    pub(super) request: Waits,
+    pub(super) state: TopUpState,
+}
+
+/// What waits for a top-up.
+#[derive(Debug, Clone)]
+pub(super) enum Waits {
+    Remittance(RemittanceRequest),
+    Payment(PaymentRequest),
+}
+
+/// Where a top-up stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TopUpState {
+    Awaits,
+    /// It was recharged, and its continuation is on the topic of the payments.
+    GoesOn,
+    ToppedUp,
+    Refused,
+}
+
+impl TopUpState {
+    pub(super) fn waits(self) -> bool {
+        matches!(self, TopUpState::Awaits | TopUpState::GoesOn)
+    }
+}
+
+/// What a closing pays out.
+#[derive(Debug, Clone)]
+pub(super) struct Closing {
+    pub(super) member: Uuid,
+    pub(super) amount: i64,
+    pub(super) bank: String,
+    /// Whether it is what came back to a member who was closed before.
+    pub(super) unclaimed: bool,
+    pub(super) state: State,
+    pub(super) reversed: bool,
+}
+
 /// A franchise's payout of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Payout {
@@ -106,4 +169,10 @@ pub(super) enum Message {
     Notice(Uuid),
     /// What the notice means to whose payout it was.
     Reversal(Uuid),
+    /// A recharge that a request is topped up by.
+    Recharge(Uuid),
+    /// What became of it, to the request that waits.
+    Recharged(Uuid),
+    /// A payment that goes on after it.
+    Continuation(Uuid),
 }

@@ -8,7 +8,7 @@ pub(super) enum Step {
     /// Two lanes decide at once, each on what it has loaded before either commits.
     Lanes {
         lanes: [Vec<Request>; 2],
-        /// A member who is closed between the loading and the commits.
+        /// A member whom somebody closes between the loading and the commits.
         closed: Option<usize>,
     },
     /// One of the messages that lie on the topics is handled.
@@ -35,8 +35,12 @@ pub(super) enum Step {
     Contract(usize, bool),
     /// A contract names another account of ours from now on.
     Account(usize),
-    /// A member is open from now on, or closed.
-    Member(usize, bool),
+    /// Staff closes a member or a franchise, or, once more, one to whom money came back.
+    Close {
+        who: usize,
+        pays_out: bool,
+        once_more: bool,
+    },
     /// The next day in Korea.
     Tomorrow,
 }
@@ -91,7 +95,7 @@ pub(super) enum Request {
 pub(super) fn steps() -> impl Strategy<Value = Step> {
     let which = || any_of(64);
     prop_oneof![
-        8 => (requests(), prop_oneof![Just(Vec::new()), requests()], prop::option::weighted(0.05, which()))
+        8 => (requests(), prop_oneof![Just(Vec::new()), requests()], prop::option::weighted(0.1, which()))
             .prop_map(|(first, second, closed)| Step::Lanes { lanes: [first, second], closed }),
         10 => which().prop_map(Step::Handle),
         1 => which().prop_map(Step::Again),
@@ -104,7 +108,8 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         1 => which().prop_map(Step::Hold),
         1 => (which(), prop::bool::weighted(0.7)).prop_map(|(which, on)| Step::Contract(which, on)),
         1 => which().prop_map(Step::Account),
-        1 => (which(), prop::bool::weighted(0.7)).prop_map(|(which, open)| Step::Member(which, open)),
+        1 => (which(), prop::bool::weighted(0.8), prop::bool::weighted(0.4))
+            .prop_map(|(who, pays_out, once_more)| Step::Close { who, pays_out, once_more }),
         1 => Just(Step::Tomorrow),
     ]
 }

@@ -1,11 +1,11 @@
 //! What the flows make of a bank's answer, and of what comes back.
 
-use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE};
+use mypay_schemas::firmbanking::{PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE};
 use mypay_schemas::identity::derive;
 use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
 
-use super::rows::{CommandState, State};
+use super::rows::{CommandState, Message, State};
 use super::world::World;
 use crate::{SystemAccount, recharge, remittance, settlement};
 
@@ -21,6 +21,7 @@ impl World {
         match origin.purpose {
             PURPOSE_RECHARGE => self.recharged(origin_id, done),
             PURPOSE_REMITTANCE => self.remitted(origin_id, done, partition),
+            PURPOSE_CLOSING => self.paid_out_at_closing(origin_id, done, partition),
             _ => self.settled(origin_id, done),
         }
     }
@@ -43,6 +44,9 @@ impl World {
         self.recharges
             .entry(id)
             .and_modify(|it| it.state = ended(done));
+        if self.top_ups.contains_key(&id) {
+            self.topics.push(Message::Recharged(id));
+        }
     }
 
     fn remitted(&mut self, id: Uuid, done: bool, partition: i32) {
@@ -93,6 +97,12 @@ impl World {
         let Some((origin_id, origin)) = command.origin else {
             return;
         };
+        if origin.purpose == PURPOSE_CLOSING {
+            if self.closing_came_back(origin_id) == Some(true) {
+                self.see("a reversal before the result");
+            }
+            return;
+        }
         let entry_id = reversal_id(origin_id);
         let partition = (origin_id.as_u128() % 5) as i32;
         let mut book;

@@ -6,17 +6,18 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mypay_schemas::firmbanking::BankAccount;
 use uuid::Uuid;
 
-use super::rows::{Command, Message, Paid, Payout, Recharge, Remittance, State};
+use super::rows::{Closing, Command, Message, Paid, Payout, Recharge, Remittance, State, TopUp};
 use super::step::{Request, Step};
-use crate::book::{MemberChange, Standing};
+use crate::closing::Status;
 use crate::firmbanking::Contract;
-use crate::limits::korean_day;
-use crate::{AccountKind, Book, Limits, MemberMoney, Posting, SystemAccount};
+use crate::{AccountKind, Limits, MemberMoney, Posting, Reason, SystemAccount};
 
-mod kept;
+pub(super) mod kept;
 mod lane;
+mod ledger;
+mod short;
 
-use lane::Lane;
+use lane::{Lane, STRANGER};
 
 pub(super) const BANKS: [&str; 2] = ["004", "020"];
 /// What each corporate account held when it was opened.
@@ -32,7 +33,9 @@ pub(super) struct Shortfall;
 pub(super) struct World {
     pub(super) limits: Limits,
     pub(super) now: DateTime<Utc>,
+    /// Customers and franchises.
     pub(super) members: BTreeMap<Uuid, MemberMoney>,
+    pub(super) statuses: BTreeMap<Uuid, Status>,
     pub(super) others: BTreeMap<Uuid, (SystemAccount, i64)>,
     pub(super) postings: Vec<Posting>,
     keys: BTreeSet<(Uuid, i16, i16)>,
@@ -44,11 +47,15 @@ pub(super) struct World {
     pub(super) rates: BTreeMap<Uuid, i32>,
     pub(super) holds: BTreeSet<Uuid>,
     pub(super) recharges: BTreeMap<Uuid, Recharge>,
+    /// Top-ups that never came to their bank.
+    pub(super) turned_down: BTreeMap<Uuid, Reason>,
+    pub(super) top_ups: BTreeMap<Uuid, TopUp>,
     pub(super) remittances: BTreeMap<Uuid, Remittance>,
     pub(super) paid: BTreeMap<Uuid, Paid>,
     pub(super) positions: usize,
     pub(super) owed: BTreeMap<Uuid, i64>,
     pub(super) payouts: BTreeMap<Uuid, Payout>,
+    pub(super) closings: BTreeMap<Uuid, Closing>,
     pub(super) commands: BTreeMap<Uuid, Command>,
     /// What lies on the topics, and what was handled of it.
     pub(super) topics: Vec<Message>,
@@ -93,6 +100,10 @@ impl World {
             sent_on: NaiveDate::default(),
             sent: 0,
         };
+        let members: Vec<Uuid> = (0..CUSTOMERS)
+            .map(customer)
+            .chain((0..FRANCHISES).map(franchise))
+            .collect();
         let mut world = Self {
             // Small, so that sequences get to them.
             limits: Limits {
@@ -104,7 +115,8 @@ impl World {
                 fee_to_bank: 500,
             },
             now,
-            members: (0..CUSTOMERS).map(|n| (customer(n), nothing)).collect(),
+            members: members.iter().map(|id| (*id, nothing)).collect(),
+            statuses: members.iter().map(|id| (*id, Status::Open)).collect(),
             others: BTreeMap::new(),
             postings: Vec::new(),
             keys: BTreeSet::new(),
@@ -114,11 +126,14 @@ impl World {
             rates: (0..FRANCHISES).map(|n| (franchise(n), 250)).collect(),
             holds: BTreeSet::new(),
             recharges: BTreeMap::new(),
+            turned_down: BTreeMap::new(),
+            top_ups: BTreeMap::new(),
             remittances: BTreeMap::new(),
             paid: BTreeMap::new(),
             positions: 0,
             owed: BTreeMap::new(),
             payouts: BTreeMap::new(),
+            closings: BTreeMap::new(),
             commands: BTreeMap::new(),
             topics: Vec::new(),
             handled: Vec::new(),
@@ -187,7 +202,14 @@ impl World {
             }
             Step::Contract(which, on) => self.in_force[which % 2] = *on,
             Step::Account(which) => self.accounts[which % 2] += 1,
-            Step::Member(which, open) => self.set_open(*which, *open),
+            Step::Close {
+                who,
+                pays_out,
+                once_more,
+            } => {
+                let who = self.whom(*who, *once_more);
+                self.close(who, *pays_out);
+            }
             Step::Tomorrow => self.now += TimeDelta::days(1),
         }
     }
@@ -206,7 +228,7 @@ impl World {
             .map(|number| Lane::decided(self, number, &lanes[number]))
             .collect();
         if let Some(which) = closed {
-            self.set_open(which, false);
+            self.close(customer(which), true);
         }
         for (number, mut lane) in decided.into_iter().enumerate() {
             // The slip of a cancel is locked from the loading on: the other lane
@@ -228,7 +250,11 @@ impl World {
 
     /// No request makes anybody pass the cap, pending recharges counted in; only
     /// one's own money that comes back does.
-    fn caps_are_minded(&mut self, before: &BTreeMap<Uuid, MemberMoney>, refunded: &BTreeSet<Uuid>) {
+    pub(super) fn caps_are_minded(
+        &mut self,
+        before: &BTreeMap<Uuid, MemberMoney>,
+        refunded: &BTreeSet<Uuid>,
+    ) {
         let cap = self.limits.balance_cap;
         for (id, money) in &self.members {
             let had = before[id].balance + before[id].pending;
@@ -239,81 +265,16 @@ impl World {
         }
     }
 
-    fn set_open(&mut self, which: usize, open: bool) {
-        if let Some(money) = self.members.get_mut(&customer(which)) {
-            money.open = open;
-        }
-    }
-
-    /// A book over what is known of these members.
-    pub(super) fn book(&self, members: impl IntoIterator<Item = Uuid>) -> Book {
-        let loaded: BTreeMap<Uuid, MemberMoney> = members
-            .into_iter()
-            .filter_map(|id| Some((id, *self.members.get(&id)?)))
-            .collect();
-        Book::new(korean_day(self.now), loaded)
-    }
-
-    /// Writes a book under the conditions that `mypay_ledger::write` has.
-    pub(super) fn write(&mut self, book: &Book) -> Result<(), Shortfall> {
-        let today = book.today();
-        let holds = |change: &MemberChange| {
-            let money = &self.members[&change.member_id];
-            let sent_today = if money.sent_on >= today {
-                money.sent
-            } else {
-                0
-            };
-            let stands = match change.standing {
-                Standing::MustBeOpen | Standing::Closes => money.open,
-                Standing::MustBeClosed | Standing::Reopens => !money.open,
-                Standing::Either => true,
-            };
-            stands
-                && money.balance + change.dip >= 0
-                && (change.peak == 0
-                    || money.balance + money.pending + change.peak <= self.limits.balance_cap)
-                && (change.sent == 0 || sent_today + change.sent <= self.limits.remittance_daily)
-        };
-        let changes = book.member_changes();
-        if !changes.iter().all(holds) {
-            return Err(Shortfall);
-        }
-        for change in changes {
-            if let Some(money) = self.members.get_mut(&change.member_id) {
-                money.balance += change.balance;
-                money.pending += change.pending;
-                if change.sent != 0 {
-                    let sent_today = if money.sent_on >= today {
-                        money.sent
-                    } else {
-                        0
-                    };
-                    money.sent = sent_today + change.sent;
-                    money.sent_on = money.sent_on.max(today);
-                }
-            }
-        }
-        for (id, account, amount) in book.system_changes() {
-            self.others.entry(id).or_insert((account, 0)).1 += amount;
-        }
-        for posting in book.postings() {
-            // The table's key and its check.
-            let new = self
-                .keys
-                .insert((posting.entry_id, posting.kind as i16, posting.line));
-            if !new || posting.amount <= 0 {
-                self.wrong = Some(format!("the table refuses {posting:?}"));
-            }
-            self.postings.push(*posting);
-        }
-        Ok(())
-    }
-
-    /// What no other lane can get in the way of.
-    pub(super) fn must_write(&mut self, book: &Book) {
-        if self.write(book).is_err() {
-            self.wrong = Some(format!("cannot be written: {:?}", book.member_changes()));
+    /// Who is closed: any member or franchise, one time in sixteen nobody that we know;
+    /// once more, one for whom something is kept.
+    fn whom(&self, which: usize, once_more: bool) -> Uuid {
+        let kept = |id: &&Uuid| once_more && self.kept_for(**id) > 0;
+        let kept: Vec<&Uuid> = self.members.keys().filter(kept).collect();
+        match (which % 16, which % (CUSTOMERS + FRANCHISES)) {
+            _ if !kept.is_empty() => *kept[which % kept.len()],
+            (15, _) => STRANGER,
+            (_, number) if number < CUSTOMERS => customer(number),
+            (_, number) => franchise(number - CUSTOMERS),
         }
     }
 

@@ -5,8 +5,8 @@ mod print;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use mypay_audit::AuditError;
 use mypay_audit::dlq::{self, Selector};
+use mypay_audit::{AuditError, Servers};
 use mypay_schemas::Flow;
 use serde_json::json;
 use uuid::Uuid;
@@ -41,25 +41,11 @@ enum Action {
     /// done stays done. Where a key is parked, all that is parked of it goes through.
     Redrive(Redrive),
     /// Give up a parked message that can never be handled, so that those behind it can
-    /// be put through: it is done with the reason `given_up`, and stays so. Exit 1 where
-    /// it is not parked.
-    Release {
-        /// Whose consumer has parked it.
-        #[arg(long)]
-        flow: Flow,
-        /// The message.
-        #[arg(long, value_name = "ID")]
-        message_id: Uuid,
-        /// Its key, where several messages are parked under the id.
-        #[arg(long)]
-        key: Option<String>,
-        /// Who gives it up.
-        #[arg(long, value_name = "NAME")]
-        by: String,
-        /// Why.
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
+    /// be put through: it is done with the reason `given_up`, and stays so. With --key
+    /// alone, all that waits under the key, in its order; where one of them cannot be
+    /// given up, none is. What a request of ours waits for (a bank's answer, a top-up)
+    /// cannot be. Exit 1 where nothing such is parked.
+    Release(Release),
 }
 
 /// At least one says which letters are meant; those that all of them fit are.
@@ -86,6 +72,33 @@ struct Which {
     message_id: Option<Uuid>,
 }
 
+#[derive(clap::Args)]
+struct Release {
+    /// Whose consumer has parked it.
+    #[arg(long)]
+    flow: Flow,
+    #[command(flatten)]
+    parked: Parked,
+    /// Who gives it up.
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct Parked {
+    /// The message.
+    #[arg(long, value_name = "ID")]
+    message_id: Option<Uuid>,
+    /// All that waits under the key; or the key of the message, where several are
+    /// parked under its id.
+    #[arg(long)]
+    key: Option<String>,
+}
+
 impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let servers = super::audit::servers()?;
@@ -107,33 +120,48 @@ impl Args {
                 }
             }
             Action::Redrive(redrive) => return redrive.run(json).await,
-            Action::Release {
-                flow,
-                message_id,
-                key,
-                by,
-                reason,
-            } => {
-                let key = key.as_deref();
-                let released = dlq::release(&servers, flow, message_id, key, &by, &reason).await;
-                return match released {
-                    Ok(released) => {
-                        if json {
-                            println!("{}", serde_json::to_string_pretty(&released)?);
-                        } else {
-                            print::released(flow, message_id, &released);
-                        }
-                        Ok(ExitCode::SUCCESS)
-                    }
-                    Err(error @ AuditError::NotParked { .. }) => {
-                        eprintln!("error: {error}");
-                        Ok(ExitCode::from(NOT_PARKED))
-                    }
-                    Err(error) => Err(error.into()),
-                };
-            }
+            Action::Release(release) => return release.run(json).await,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Release {
+    async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
+        let servers = super::audit::servers()?;
+        match self.give_up(&servers, json).await {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error @ (AuditError::NotParked { .. } | AuditError::KeyNotParked { .. })) => {
+                eprintln!("error: {error}");
+                Ok(ExitCode::from(NOT_PARKED))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn give_up(&self, servers: &Servers, json: bool) -> Result<(), AuditError> {
+        let Self {
+            flow, by, reason, ..
+        } = self;
+        let (flow, key) = (*flow, self.parked.key.as_deref());
+        match (self.parked.message_id, key) {
+            (Some(message_id), _) => {
+                let released = dlq::release(servers, flow, message_id, key, by, reason).await?;
+                match json {
+                    true => println!("{:#}", json!(released)),
+                    false => print::released(flow, message_id, &released),
+                }
+            }
+            (None, key) => {
+                let key = key.unwrap_or_default();
+                let released = dlq::release_key(servers, flow, key, by, reason).await?;
+                match json {
+                    true => println!("{:#}", json!(released)),
+                    false => print::released_key(flow, &released),
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Messages that our own code cannot handle, what waits behind them, and their way
 //! out of the dead letters.
 
+mod release;
+
 use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
@@ -293,63 +295,6 @@ async fn a_queue_keeps_its_order_however_often_the_consumer_dies() -> anyhow::Re
     .await?;
     case.world.stop(&consumer).await?;
     case.is_settled(&requests).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_given_up_lets_those_behind_it_pass() -> anyhow::Result<()> {
-    let mut case = Case::begin().await?;
-    let requests = case.requests(&[100, 200]);
-    let (from, to) = (case.members[0], case.members[1]);
-    let hopeless = remittance(from, to, DEFECTIVE);
-    broken(&case.world, &format!("amount <> {DEFECTIVE}")).await?;
-    let consumer = case.world.consume("remittance")?;
-    case.send(&[&hopeless, &requests[0], &requests[1]]).await?;
-
-    let who = [
-        "--flow",
-        "remittance",
-        "--by",
-        "kim.minji",
-        "--reason",
-        "never",
-    ];
-    let release = ["dlq", "release", "--message-id", &hopeless.message_id];
-    let release = [&release[..], &who[..]].concat();
-    let released = said(&case.world, &release).await?;
-    ensure!(released["next"] == requests[0].message_id.as_str());
-    ensure!(released["done"] == true, "{released:#}");
-    let row: (String, Option<String>, Option<i64>) = sqlx::query_as(
-        r#"SELECT status::text, reason, "offset" FROM queue_log
-            WHERE consumer = 'remittance' AND message_id = $1"#,
-    )
-    .bind(Uuid::try_parse(&hopeless.message_id)?)
-    .fetch_one(&case.world.pool)
-    .await?;
-    ensure!(
-        row == ("done".to_owned(), Some("given_up".to_owned()), None),
-        "{row:?}"
-    );
-    let again = case.world.mypay(&release).await?;
-    let complained = String::from_utf8_lossy(&again.stderr).into_owned();
-    ensure!(again.status.code() == Some(1), "{complained}");
-    ensure!(complained.contains("no parked message"), "{complained}");
-    let given_up = ["dlq", "redrive", "--dry-run", "--message-id"];
-    let given_up = [&given_up[..], &[&hopeless.message_id]].concat();
-    let report = said(&case.world, &given_up).await?;
-    // However it comes again, it stays given up.
-    case.send(&[&hopeless]).await?;
-    ensure!(report["left_out"]["given_up"] == 1, "{report:#}");
-
-    let redrive = ["dlq", "redrive", "--message-id", &requests[1].message_id];
-    let report = said(&case.world, &redrive).await?;
-    ensure!(report["put_through"] == 2, "{report:#}");
-    case.world.drained(Flow::Remittance, LONG).await?;
-    case.world.stop(&consumer).await?;
-    mend(&case.world).await?;
-    let trace = said(&case.world, &["trace", &hopeless.message_id]).await?;
-    let steps = trace["steps"].as_array().context("steps")?;
-    ensure!(steps.iter().any(|step| step["table"] == "parked_release"));
-    case.is_settled(&[&requests[0], &requests[1]]).await
 }
 
 /// The dead letter of a message that lies on a result topic.

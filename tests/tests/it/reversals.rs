@@ -119,11 +119,11 @@ async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result
     world.stop(&firmbanking).await?;
     world.audit_is_clean_as_it_is().await?;
     world.balances_are(&reckoning).await?;
-    reopen(&world).await
+    world.all_contracts_in_force().await
 }
 
 /// Waits until all of these remittances have come back.
-async fn came_back(world: &World, ids: &[Uuid]) -> anyhow::Result<()> {
+pub(crate) async fn came_back(world: &World, ids: &[Uuid]) -> anyhow::Result<()> {
     eventually("all payouts to come back", LONG, async || {
         world.all_live()?;
         let row = sqlx::query(
@@ -138,20 +138,12 @@ async fn came_back(world: &World, ids: &[Uuid]) -> anyhow::Result<()> {
     .await
 }
 
-async fn fee(world: &World, id: Uuid) -> anyhow::Result<i64> {
+pub(crate) async fn fee(world: &World, id: Uuid) -> anyhow::Result<i64> {
     let row = sqlx::query("SELECT fee FROM remittance.payout WHERE remittance_id = $1")
         .bind(id)
         .fetch_one(&world.pool)
         .await?;
     Ok(row.try_get(0)?)
-}
-
-/// Other tests have the contract in force again.
-async fn reopen(world: &World) -> anyhow::Result<()> {
-    sqlx::query("UPDATE banking.contract SET status = 'ACTIVE'")
-        .execute(&world.pool)
-        .await?;
-    Ok(())
 }
 
 /// A reversal of a command that no bank has undone.
@@ -171,7 +163,7 @@ async fn forged(world: &World, genuine: &Option<Vec<u8>>) -> anyhow::Result<Outg
 }
 
 /// Each of these remittances has one event, under the id that it must have.
-async fn tell_once(
+pub(crate) async fn tell_once(
     world: &World,
     before: &mypay_tests::topic::Offsets,
     ids: &[Uuid],

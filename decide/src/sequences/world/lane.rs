@@ -4,19 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use mypay_schemas::payment::PaymentRequest;
-use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use uuid::Uuid;
 
-use super::super::rows::{Paid, Recharge, Remittance, State};
-use super::kept::{Flow, Row, rejected};
-use super::{World, customer, franchise, registered};
+use super::super::rows::{Paid, State, Waits};
+use super::kept::{Flow, Row, recharge, rejected, remittance_row};
+use super::{World, customer, franchise};
 use crate::cancel;
-use crate::limits::korean_day;
-use crate::payment::{self, Franchise};
+use crate::payment;
 use crate::remittance::{self, Accepted};
 use crate::sequences::step::Request;
-use crate::{Book, Decision, recharge};
+use crate::top_up::Means;
+use crate::{Book, Decision, Reason};
 
 /// What a batch has decided.
 pub(super) struct Lane {
@@ -26,12 +25,15 @@ pub(super) struct Lane {
     chains: BTreeMap<Uuid, cancel::Paid>,
     pub(super) named: BTreeSet<Uuid>,
     pub(super) refunded: BTreeSet<Uuid>,
+    /// What members can be topped up from, counting in what this batch has begun.
+    pub(super) means: BTreeMap<Uuid, Means>,
     pub(super) rows: Vec<Row>,
+    pub(super) wrong: Option<String>,
     pub(super) seen: Vec<&'static str>,
 }
 
 /// Somebody who never became a member.
-const STRANGER: Uuid = Uuid::from_u128(99);
+pub(in crate::sequences) const STRANGER: Uuid = Uuid::from_u128(99);
 
 /// A customer, and one time in sixteen nobody that we know.
 fn anybody(which: usize) -> Uuid {
@@ -60,7 +62,11 @@ impl Lane {
             chains,
             named,
             refunded: BTreeSet::new(),
+            means: (0..super::CUSTOMERS)
+                .map(|number| (customer(number), world.means(customer(number))))
+                .collect(),
             rows: Vec::new(),
+            wrong: None,
             seen: Vec::new(),
         };
         for (id, request) in requests {
@@ -105,7 +111,7 @@ impl Lane {
                 } else {
                     franchise(whom)
                 };
-                self.pay(world, id, &paid_by(anybody(member), whom, amount))
+                self.pay(world, id, paid_by(anybody(member), whom, amount))
             }
             Request::Cancel {
                 payment,
@@ -113,7 +119,7 @@ impl Lane {
                 foreign,
             } => {
                 let named = named_payment(world, batch, payment);
-                self.cancel(id, named, amount, foreign)
+                self.cancel(world, id, named, amount, foreign)
             }
             Request::Direct {
                 from,
@@ -143,38 +149,12 @@ impl Lane {
     }
 
     fn recharge(&mut self, world: &World, id: Uuid, member: Uuid, amount: i64) -> &'static str {
-        let request = RechargeRequest {
-            message_id: id.to_string(),
-            correlation_id: id.to_string(),
-            requested_at: 0,
-            member_id: member.to_string(),
-            amount,
-            causation_id: None,
-        };
-        let account = registered(member);
-        let ours = account.as_ref().and_then(|account| {
-            let mut ours = world.corporate_accounts().into_iter();
-            ours.find(|ours| ours.bank_code == account.bank_code)
-        });
-        let book = &mut self.book;
-        match recharge::decide(
-            book,
-            &request,
-            account.as_ref(),
-            ours.as_ref(),
-            &world.limits,
-        ) {
-            Decision::AwaitsBank(draw) | Decision::Completed(draw) => {
-                let row = Recharge {
-                    member,
-                    amount,
-                    bank: draw.from.bank_code.clone(),
-                    state: State::Awaits,
-                };
+        match recharge(world, &mut self.book, id, member, amount) {
+            Ok((row, draw)) => {
                 self.rows.push(Row::Recharge(id, row, draw.from, draw.to));
                 "recharge awaits its bank"
             }
-            Decision::Rejected(reason) => rejected(Flow::Recharge, reason),
+            Err(reason) => rejected(Flow::Recharge, reason),
         }
     }
 
@@ -208,20 +188,7 @@ impl Lane {
             self.partition,
             &world.limits,
         );
-        let row = |accepted: &Accepted, state| Remittance {
-            sender: accepted.sender_id,
-            receiver: to,
-            amount,
-            fee: accepted.fee,
-            day: korean_day(world.now),
-            bank: accepted
-                .payout
-                .as_ref()
-                .map(|payout| payout.from.bank_code.clone())
-                .unwrap_or_default(),
-            state,
-            reversed: false,
-        };
+        let row = |accepted: &Accepted, state| remittance_row(world, to, amount, accepted, state);
         match decided {
             Decision::Completed(accepted) => {
                 let row = row(&accepted, State::Completed);
@@ -233,19 +200,24 @@ impl Lane {
                 self.rows.push(Row::Remittance(id, row, accepted.payout));
                 "remittance awaits its bank"
             }
+            Decision::Rejected(Reason::InsufficientFunds) => {
+                let needed = amount + remittance::fee(&request, &world.limits);
+                match self.short(world, id, sender, needed, Waits::Remittance(request)) {
+                    Ok(()) => "remittance awaits its top-up",
+                    Err(reason) => rejected(Flow::Remittance, reason),
+                }
+            }
             Decision::Rejected(reason) => rejected(Flow::Remittance, reason),
         }
     }
 
-    fn pay(&mut self, world: &World, id: Uuid, request: &PaymentRequest) -> &'static str {
-        let franchise = Uuid::try_parse(&request.franchise_id)
-            .ok()
-            .and_then(|id| world.rates.get(&id))
-            .map(|bps| Franchise {
-                open: true,
-                commission_bps: *bps,
-            });
-        match payment::decide(&mut self.book, id, request, franchise, self.partition) {
+    fn pay(&mut self, world: &World, id: Uuid, request: PaymentRequest) -> &'static str {
+        let request = PaymentRequest {
+            message_id: id.to_string(),
+            ..request
+        };
+        let franchise = world.franchise_of(&request);
+        match payment::decide(&mut self.book, id, &request, franchise, self.partition) {
             Decision::Completed(slip) | Decision::AwaitsBank(slip) => {
                 if self.named.contains(&id) {
                     self.chains.insert(id, cancel::Paid::new(slip));
@@ -253,12 +225,21 @@ impl Lane {
                 self.rows.push(Row::Slip(id, slip));
                 "payment completed"
             }
+            Decision::Rejected(Reason::InsufficientFunds) => {
+                let member = Uuid::try_parse(&request.member_id).unwrap_or_default();
+                let needed = request.amount;
+                match self.short(world, id, member, needed, Waits::Payment(request)) {
+                    Ok(()) => "payment awaits its top-up",
+                    Err(reason) => rejected(Flow::Payment, reason),
+                }
+            }
             Decision::Rejected(reason) => rejected(Flow::Payment, reason),
         }
     }
 
     fn cancel(
         &mut self,
+        world: &World,
         id: Uuid,
         named: Option<Uuid>,
         amount: Option<i64>,
@@ -277,8 +258,12 @@ impl Lane {
             ..paid_by(member, whom, amount.unwrap_or(0))
         };
         let chain = chain.map_or(cancel::Named::Unknown, cancel::Named::Made);
-        match cancel::decide(&mut self.book, id, &request, chain, true, self.partition) {
+        let open = world.members.get(&whom).is_some_and(|money| money.open);
+        match cancel::decide(&mut self.book, id, &request, chain, open, self.partition) {
             Decision::Completed(link) | Decision::AwaitsBank(link) => {
+                if !open {
+                    self.wrong = Some(format!("{whom} is closed, and cancels a payment"));
+                }
                 self.refunded.extend(slip.map(|slip| slip.member_id));
                 self.rows.push(Row::Cancel(named.unwrap_or_default(), link));
                 "cancel completed"

@@ -1,6 +1,6 @@
 //! Dead letters for people.
 
-use mypay_audit::dlq::{Group, Released, Report, Show, Shown};
+use mypay_audit::dlq::{Group, Released, ReleasedKey, Report, Show, Shown};
 use mypay_schemas::Flow;
 use uuid::Uuid;
 
@@ -123,6 +123,18 @@ pub(super) fn released(flow: Flow, message_id: Uuid, released: &Released) {
     if let Some(next) = released.next {
         println!("`mypay dlq redrive --flow {flow} --message-id {next}` puts them through");
     }
+}
+
+pub(super) fn released_key(flow: Flow, released: &ReleasedKey) {
+    for message in &released.messages {
+        let not_done = match message.done {
+            true => "",
+            false => "; its id is not done: it is another message's, or too old to be taken",
+        };
+        println!("{} is given up{not_done}", message.message_id);
+    }
+    let (count, key) = (released.messages.len(), &released.key);
+    println!("{count} messages were given up; nothing of {flow} waits under the key {key}");
 }
 
 fn instant(at: chrono::DateTime<chrono::Utc>) -> String {
