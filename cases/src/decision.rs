@@ -71,18 +71,80 @@ pub struct Decision {
 /// Why a decision was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
-    /// The decision is not complete, or not one that this case can have.
-    #[error("{0}")]
-    Invalid(String),
+    /// A field of it is at fault.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// There is no such case.
     #[error("there is no case {0}")]
     NoSuchCase(Uuid),
-    /// Somebody, or the bank itself, was faster.
-    #[error("{0}")]
-    Conflict(String),
+    /// Somebody, or the bank itself, was faster: the state that the case is in.
+    #[error("the case is closed: it is {0}")]
+    Closed(String),
+    /// Another decision is taken down.
+    #[error("another decision about this case was taken and is being applied")]
+    BeingDecided,
+    /// The id is another decision's.
+    #[error("this decision's id was used for another decision")]
+    OtherDecision,
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl DecideError {
+    /// Whether somebody else was faster, and nothing is wrong with the decision itself.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed(_) | Self::BeingDecided | Self::OtherDecision
+        )
+    }
+}
+
+/// What is wrong with a decision's field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Nobody's name, or no reason.
+    #[error("{field}: is empty: 1 to {most} characters")]
+    Empty {
+        /// Which field.
+        field: &'static str,
+        /// How long it may be.
+        most: usize,
+    },
+    /// A name or reason that is too long.
+    #[error("{field}: has {length} characters, and at most {most} are taken")]
+    TooLong {
+        /// Which field.
+        field: &'static str,
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+    },
+    /// PostgreSQL has no text with U+0000 in it.
+    #[error("{0}: has a character that no text of ours has (U+0000)")]
+    Zero(&'static str),
+    /// More than a bank would take, or less than nothing.
+    #[error("fee: whole won from 0 to {FEE_MAX}")]
+    FeeOutOfRange,
+    /// A fee for what the bank has not done.
+    #[error("fee: only what the bank did or refused can have cost one")]
+    FeeOfNothing,
+    /// An outcome that this kind of case cannot have.
+    #[error("outcome: {0}")]
+    Unfit(&'static str),
+}
+
+impl Invalid {
+    /// Which field is at fault.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Empty { field, .. } | Self::TooLong { field, .. } | Self::Zero(field) => field,
+            Self::FeeOutOfRange | Self::FeeOfNothing => "fee",
+            Self::Unfit(_) => "outcome",
+        }
+    }
 }
 
 /// Where a decision stands.
@@ -108,10 +170,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
         return Ok((known?, false));
     }
     if !state.is_open {
-        return Err(DecideError::Conflict(format!(
-            "the case is closed: it is {}",
-            state.name
-        )));
+        return Err(DecideError::Closed(state.name));
     }
     if state.is_notice != (decision.verdict == Verdict::Dismiss) {
         let fits = if state.is_notice {
@@ -119,7 +178,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
         } else {
             "a command is done, refused, or sent again"
         };
-        return Err(DecideError::Invalid(fits.to_string()));
+        return Err(Invalid::Unfit(fits).into());
     }
     let written = sqlx::query(
         "INSERT INTO banking.decision
@@ -138,9 +197,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
     .await?
     .rows_affected();
     if written == 0 {
-        return Err(DecideError::Conflict(
-            "another decision about this case was taken and is being applied".to_string(),
-        ));
+        return Err(DecideError::BeingDecided);
     }
     transaction.commit().await?;
     Ok((Standing::Taken, true))
@@ -166,28 +223,29 @@ fn stands(applied: bool, overtaken: Option<String>) -> Standing {
     }
 }
 
-fn check(decision: &Decision) -> Result<(), DecideError> {
-    let fits = |name: &str, text: &str, max: usize| {
-        let length = text.trim().chars().count();
-        if (1..=max).contains(&length) && !text.contains('\0') {
-            Ok(())
-        } else {
-            Err(DecideError::Invalid(format!(
-                "{name}: 1 to {max} characters"
-            )))
-        }
-    };
-    fits("operator", &decision.operator, OPERATOR_MAX)?;
-    fits("reason", &decision.reason, REASON_MAX)?;
+fn check(decision: &Decision) -> Result<(), Invalid> {
+    check_text("operator", &decision.operator, OPERATOR_MAX)?;
+    check_text("reason", &decision.reason, REASON_MAX)?;
     if !(0..=FEE_MAX).contains(&decision.fee) {
-        let problem = format!("fee: whole won from 0 to {FEE_MAX}");
-        return Err(DecideError::Invalid(problem));
+        return Err(Invalid::FeeOutOfRange);
     }
     if decision.fee > 0 && !matches!(decision.verdict, Verdict::Done | Verdict::Refused) {
-        let problem = "fee: only what the bank did or refused can have cost one".to_string();
-        return Err(DecideError::Invalid(problem));
+        return Err(Invalid::FeeOfNothing);
     }
     Ok(())
+}
+
+fn check_text(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {
+    match text.trim().chars().count() {
+        0 => Err(Invalid::Empty { field, most }),
+        length if length > most => Err(Invalid::TooLong {
+            field,
+            length,
+            most,
+        }),
+        _ if text.contains('\0') => Err(Invalid::Zero(field)),
+        _ => Ok(()),
+    }
 }
 
 struct CaseState {
@@ -253,6 +311,55 @@ async fn known(
     if row.try_get(0)? {
         return Ok(Some(Ok(stands(row.try_get(1)?, row.try_get(2)?))));
     }
-    let problem = "this decision's id was used for another decision".to_string();
-    Ok(Some(Err(DecideError::Conflict(problem))))
+    Ok(Some(Err(DecideError::OtherDecision)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision() -> Decision {
+        Decision {
+            decision_id: Uuid::now_v7(),
+            case_id: Uuid::now_v7(),
+            verdict: Verdict::Done,
+            fee: 350,
+            operator: "kim".to_owned(),
+            reason: "asked by telephone\nand again by letter".to_owned(),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Decision)) -> Option<(&'static str, Invalid)> {
+        let mut decision = decision();
+        change(&mut decision);
+        check(&decision).err().map(|why| (why.field(), why))
+    }
+
+    #[test]
+    fn each_field_says_what_is_wrong_with_it() {
+        assert_eq!(refused(|_| {}), None);
+        let empty = |field, most| Some((field, Invalid::Empty { field, most }));
+        assert_eq!(refused(|it| it.operator.clear()), empty("operator", 100));
+        assert_eq!(
+            refused(|it| it.reason = " \n".into()),
+            empty("reason", 1_000)
+        );
+        let long = Invalid::TooLong {
+            field: "reason",
+            length: 1_001,
+            most: 1_000,
+        };
+        let told = refused(|it| it.reason = "가".repeat(1_001));
+        assert_eq!(told, Some(("reason", long)));
+        let told = refused(|it| it.operator = "a\0b".into());
+        assert_eq!(told, Some(("operator", Invalid::Zero("operator"))));
+        for fee in [-1, i64::MIN, FEE_MAX + 1, i64::MAX] {
+            let told = refused(|it| it.fee = fee);
+            assert_eq!(told, Some(("fee", Invalid::FeeOutOfRange)), "{fee}");
+        }
+        for verdict in [Verdict::Resend, Verdict::Dismiss] {
+            let told = refused(|it| it.verdict = verdict);
+            assert_eq!(told, Some(("fee", Invalid::FeeOfNothing)));
+        }
+    }
 }

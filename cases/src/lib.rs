@@ -11,4 +11,4 @@ mod case;
 mod decision;
 
 pub use case::{Case, Decided, Known, Step, find, list};
-pub use decision::{DecideError, Decision, Standing, Verdict, decide, standing};
+pub use decision::{DecideError, Decision, Invalid, Standing, Verdict, decide, standing};

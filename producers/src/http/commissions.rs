@@ -68,7 +68,7 @@ pub(crate) async fn modify(
 ) -> Result<(StatusCode, Json<Rate>), Problem> {
     if !(0..=10_000).contains(&body.bps) {
         let detail = "hundredths of a percent, 0 to 10,000";
-        return Err(Refusal::of_field("out_of_range", "bps", detail).into());
+        return Err(Refusal::of_field("commission_out_of_range", "bps", detail).into());
     }
     if let Some(from) = body.in_force_from
         && !(1970..=9999).contains(&from.year())
@@ -88,7 +88,7 @@ pub(crate) async fn modify(
             Ok((StatusCode::OK, Json(set)))
         } else {
             let detail = "another rate is set from that instant on: choose a later one";
-            Err(Problem::conflict("rate_conflict", detail))
+            Err(Problem::conflict("rate_conflict", detail).at_pointer("/in_force_from".to_owned()))
         };
     }
     let in_force_from = from.unwrap_or(now);
@@ -227,7 +227,9 @@ async fn insert(
     .rows_affected();
     if inserted == 0 {
         let detail = "another rate was set from that instant on meanwhile: look, and try again";
-        return Err(Problem::conflict("rate_conflict", detail));
+        return Err(
+            Problem::conflict("rate_conflict", detail).at_pointer("/in_force_from".to_owned())
+        );
     }
     Ok(())
 }
