@@ -93,6 +93,24 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_seen_in_a_name_counts() {
+        for (one, other) in [
+            ("김하나", "김-하나"),
+            ("김하나", "김.하나"),
+            ("김하나", "(주)김하나"),
+            ("Hana Kim", "HANA KIM"),
+            ("Hana Kim", "Ｈａｎａ　Ｋｉｍ"),
+            ("김하나", "김하나1"),
+            ("김하나", "김하나\u{301}"),
+            // And what is not seen is no blank.
+            ("김하나", "김\u{3164}하나"),
+            ("김하나", "김하나\u{200b}"),
+        ] {
+            assert!(!same_holder(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
     fn what_is_no_account_is_refused() {
         assert_eq!(
             BankAccount::new("04", "123456"),

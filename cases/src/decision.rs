@@ -4,11 +4,7 @@ use chrono::Utc;
 use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
-/// The highest fee that is believed, whole won.
-const FEE_MAX: i64 = 1_000_000;
-/// The longest name, and the longest reason, in characters.
-const OPERATOR_MAX: usize = 100;
-const REASON_MAX: usize = 1_000;
+use crate::invalid::{Invalid, check};
 
 /// What an operator makes of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +67,34 @@ pub struct Decision {
 /// Why a decision was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
-    /// The decision is not complete, or not one that this case can have.
-    #[error("{0}")]
-    Invalid(String),
+    /// A field of it is at fault.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
     /// There is no such case.
     #[error("there is no case {0}")]
     NoSuchCase(Uuid),
-    /// Somebody, or the bank itself, was faster.
-    #[error("{0}")]
-    Conflict(String),
+    /// Somebody, or the bank itself, was faster: the state that the case is in.
+    #[error("the case is closed: it is {0}")]
+    Closed(String),
+    /// Another decision is taken down.
+    #[error("another decision about this case was taken and is being applied")]
+    BeingDecided,
+    /// The id is another decision's.
+    #[error("this decision's id was used for another decision")]
+    OtherDecision,
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl DecideError {
+    /// Whether somebody else was faster, and nothing is wrong with the decision itself.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed(_) | Self::BeingDecided | Self::OtherDecision
+        )
+    }
 }
 
 /// Where a decision stands.
@@ -108,10 +120,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
         return Ok((known?, false));
     }
     if !state.is_open {
-        return Err(DecideError::Conflict(format!(
-            "the case is closed: it is {}",
-            state.name
-        )));
+        return Err(DecideError::Closed(state.name));
     }
     if state.is_notice != (decision.verdict == Verdict::Dismiss) {
         let fits = if state.is_notice {
@@ -119,7 +128,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
         } else {
             "a command is done, refused, or sent again"
         };
-        return Err(DecideError::Invalid(fits.to_string()));
+        return Err(Invalid::Unfit(fits).into());
     }
     let written = sqlx::query(
         "INSERT INTO banking.decision
@@ -138,9 +147,7 @@ pub async fn decide(pool: &PgPool, decision: &Decision) -> Result<(Standing, boo
     .await?
     .rows_affected();
     if written == 0 {
-        return Err(DecideError::Conflict(
-            "another decision about this case was taken and is being applied".to_string(),
-        ));
+        return Err(DecideError::BeingDecided);
     }
     transaction.commit().await?;
     Ok((Standing::Taken, true))
@@ -164,34 +171,6 @@ fn stands(applied: bool, overtaken: Option<String>) -> Standing {
         None if applied => Standing::Applied,
         None => Standing::Taken,
     }
-}
-
-/// Whether a decision is one that can be taken down, whatever its case.
-///
-/// # Errors
-/// What is wrong with which of its fields.
-pub fn check(decision: &Decision) -> Result<(), DecideError> {
-    let fits = |name: &str, text: &str, max: usize| {
-        let length = text.trim().chars().count();
-        if (1..=max).contains(&length) && !text.contains('\0') {
-            Ok(())
-        } else {
-            Err(DecideError::Invalid(format!(
-                "{name}: 1 to {max} characters"
-            )))
-        }
-    };
-    fits("operator", &decision.operator, OPERATOR_MAX)?;
-    fits("reason", &decision.reason, REASON_MAX)?;
-    if !(0..=FEE_MAX).contains(&decision.fee) {
-        let problem = format!("fee: whole won from 0 to {FEE_MAX}");
-        return Err(DecideError::Invalid(problem));
-    }
-    if decision.fee > 0 && !matches!(decision.verdict, Verdict::Done | Verdict::Refused) {
-        let problem = "fee: only what the bank did or refused can have cost one".to_string();
-        return Err(DecideError::Invalid(problem));
-    }
-    Ok(())
 }
 
 struct CaseState {
@@ -257,6 +236,5 @@ async fn known(
     if row.try_get(0)? {
         return Ok(Some(Ok(stands(row.try_get(1)?, row.try_get(2)?))));
     }
-    let problem = "this decision's id was used for another decision".to_string();
-    Ok(Some(Err(DecideError::Conflict(problem))))
+    Ok(Some(Err(DecideError::OtherDecision)))
 }

@@ -9,6 +9,8 @@
 
 mod case;
 mod decision;
+mod invalid;
 
 pub use case::{Case, Decided, Known, Step, find, list};
-pub use decision::{DecideError, Decision, Standing, Verdict, check, decide, standing};
+pub use decision::{DecideError, Decision, Standing, Verdict, decide, standing};
+pub use invalid::{Invalid, check};

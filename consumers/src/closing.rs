@@ -19,6 +19,7 @@ use mypay_decide::{Book, Decision, Limits};
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::closing::{ClosingRequest, ClosingResult};
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
@@ -49,7 +50,7 @@ pub struct Closing {
     /// Writes its events.
     pub encoders: Arc<Encoders>,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: Arc<InForce>,
 }
 
 /// A closing whose money waits for the bank.
@@ -75,6 +76,7 @@ struct Begun {
 
 /// What a batch loads and changes.
 pub struct State {
+    limits: Limits,
     book: Book,
     memberships: HashMap<Uuid, Membership>,
     corporate: Vec<BankAccount>,
@@ -160,7 +162,8 @@ impl Handler for Closing {
         at: DateTime<Utc>,
         _lock: bool,
     ) -> Result<State, sqlx::Error> {
-        load::state(connection, batch, at).await
+        let limits = self.limits.at(connection, at).await?;
+        load::state(connection, batch, at, limits).await
     }
 
     fn decide(&self, state: &mut State, arrived: &Arrived<Message>, at: DateTime<Utc>) -> Verdict {
@@ -192,7 +195,7 @@ impl Handler for Closing {
             write::ended(connection, awaiting, outcome, at).await?;
         }
         state.reversals.note(connection, at).await?;
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await
+        mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 
     fn events(

@@ -14,6 +14,7 @@ use mypay_decide::{Book, Decision, Limits, Reason};
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::identity::is_derived;
@@ -41,11 +42,12 @@ pub struct Payment {
     /// Writes its events.
     pub encoders: Arc<Encoders>,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: Arc<InForce>,
 }
 
 /// What a batch loads and changes.
 pub struct State {
+    limits: Limits,
     book: Book,
     franchises: HashMap<Uuid, Franchise>,
     slips: Vec<NewSlip>,
@@ -210,6 +212,7 @@ impl Handler for Payment {
         let needs = batch.iter().map(|arrived| needed(&arrived.message));
         top_ups.load_means(connection, &book, needs, today).await?;
         Ok(State {
+            limits: self.limits.at(connection, at).await?,
             book,
             franchises: load_franchises(connection, &franchises, batch, at).await?,
             slips: Vec::new(),
@@ -240,7 +243,7 @@ impl Handler for Payment {
         state.top_ups.write(connection, at).await?;
         insert(connection, &state.slips, at).await?;
         cancels::insert(connection, &state.cancels, at).await?;
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await
+        mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 
     fn events(

@@ -11,6 +11,7 @@ use mypay_decide::{Book, Decision, Limits, Reason, SystemAccount, recharge};
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingResult, PURPOSE_RECHARGE, id_of_command};
@@ -38,7 +39,7 @@ pub struct Recharge {
     /// Writes its events.
     pub encoders: Arc<Encoders>,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: Arc<InForce>,
 }
 
 /// A recharge that waits for its bank.
@@ -53,6 +54,7 @@ struct Awaiting {
 
 /// What a batch loads and changes.
 pub struct State {
+    limits: Limits,
     book: Book,
     contracts: Contracts,
     registered: HashMap<Uuid, BankAccount>,
@@ -155,6 +157,7 @@ impl Handler for Recharge {
         let awaiting = awaiting(connection, &commands).await?;
         members.extend(awaiting.values().map(|awaiting| awaiting.member_id));
         Ok(State {
+            limits: self.limits.at(connection, at).await?,
             contracts: Contracts::load(connection, today).await?,
             registered: registered(connection, &asking).await?,
             book: mypay_ledger::load(connection, &members, today, lock).await?,
@@ -183,7 +186,7 @@ impl Handler for Recharge {
     ) -> Result<(), WriteError> {
         insert(connection, &state.begun, at).await?;
         end(connection, &state.ended, at).await?;
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await
+        mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 
     fn events(
@@ -220,7 +223,7 @@ impl Recharge {
             request,
             registered,
             corporate.as_ref(),
-            &self.limits,
+            &state.limits,
         ) {
             Decision::Completed(draw) | Decision::AwaitsBank(draw) => {
                 let asked = Asked {

@@ -14,6 +14,7 @@ use mypay_decide::{Book, Decision, Limits, Reason};
 use mypay_idempotency::queue_log::{self, Outcome};
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{
@@ -51,7 +52,7 @@ pub struct Remittance {
     /// Writes its events.
     pub encoders: Arc<Encoders>,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: Arc<InForce>,
 }
 
 struct Awaiting {
@@ -76,6 +77,7 @@ struct Begun {
 
 /// What a batch loads and changes.
 pub struct State {
+    limits: Limits,
     book: Book,
     corporate: Vec<BankAccount>,
     awaiting: HashMap<Uuid, Awaiting>,
@@ -217,12 +219,14 @@ impl Handler for Remittance {
         } else {
             Vec::new()
         };
+        let limits = self.limits.at(connection, at).await?;
         let book = mypay_ledger::load(connection, &members, today, lock).await?;
         let needs = batch
             .iter()
-            .map(|arrived| needed(&arrived.message, &self.limits));
+            .map(|arrived| needed(&arrived.message, &limits));
         top_ups.load_means(connection, &book, needs, today).await?;
         Ok(State {
+            limits,
             corporate,
             book,
             awaiting,
@@ -262,7 +266,7 @@ impl Handler for Remittance {
         end(connection, &state.ended, at).await?;
         state.reversals.note(connection, at).await?;
         state.top_ups.write(connection, at).await?;
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await
+        mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 
     fn events(
@@ -295,7 +299,7 @@ impl Remittance {
             request,
             &state.corporate,
             arrived.partition,
-            &self.limits,
+            &state.limits,
         );
         match decision {
             Decision::Completed(Accepted { fee: 0, .. }) => Outcome::success(at),

@@ -17,6 +17,7 @@ use mypay_idempotency::outbox;
 use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{
@@ -56,7 +57,7 @@ pub struct Settlement {
     /// Writes its events.
     pub encoders: Arc<Encoders>,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: Arc<InForce>,
     /// For a look at the payment lanes beside the batch's transaction.
     pub pool: PgPool,
 }
@@ -118,6 +119,7 @@ struct Awaiting {
 
 /// What a batch loads and changes.
 pub struct State {
+    limits: Limits,
     book: Book,
     bases: HashMap<Uuid, Basis>,
     awaiting: HashMap<Uuid, Awaiting>,
@@ -196,6 +198,7 @@ impl Handler for Settlement {
     ) -> Result<State, sqlx::Error> {
         let today = korean_day(at);
         let mut state = State {
+            limits: self.limits.at(connection, at).await?,
             book: Book::new(today, []),
             bases: HashMap::new(),
             awaiting: HashMap::new(),
@@ -265,7 +268,7 @@ impl Handler for Settlement {
         state.reversals.note(connection, at).await?;
         let back = state.reversals.made();
         write::owe(connection, back.map(|it| (it.franchise_id, it.amount))).await?;
-        mypay_ledger::write(connection, &state.book, at, &self.limits).await
+        mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 
     fn events(

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::Reason;
 use crate::account::{AccountKind, SystemAccount};
 use crate::book::{Book, EntryKind, valid_amount};
+use crate::text::unseen;
 
 /// The longest account number, in digits.
 const ACCOUNT_NUMBER_MAX: usize = 20;
@@ -79,7 +80,9 @@ pub fn decide<'a>(
         return Err(Reason::InvalidField);
     }
     if let Some(holder_name) = &request.to_holder_name
-        && (holder_name.chars().count() > HOLDER_NAME_MAX || holder_name.contains(char::is_control))
+        && (holder_name.chars().count() > HOLDER_NAME_MAX
+            || holder_name.contains(char::is_control)
+            || unseen(holder_name).is_some())
     {
         return Err(Reason::InvalidField);
     }

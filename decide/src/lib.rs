@@ -18,6 +18,7 @@ pub mod reason;
 pub mod recharge;
 pub mod remittance;
 pub mod settlement;
+pub mod text;
 pub mod top_up;
 
 #[cfg(test)]

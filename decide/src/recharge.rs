@@ -1,6 +1,7 @@
 //! Recharge: a member's bank account to my money, by firmbanking.
 
 use mypay_schemas::firmbanking::BankAccount;
+use mypay_schemas::identity::is_derived;
 use mypay_schemas::recharge::RechargeRequest;
 use uuid::Uuid;
 
@@ -46,7 +47,9 @@ fn check(
     limits: &Limits,
 ) -> Result<(Uuid, Draw), Reason> {
     let amount = valid_amount(request.amount)?;
-    if amount < limits.recharge_min {
+    // Of a direct recharge: what tops up is as much as its request lacks, and the
+    // smallest may have been another when that was decided.
+    if amount < limits.recharge_min && !is_derived(&request.message_id) {
         return Err(Reason::BelowRechargeMinimum);
     }
     let member_id = Uuid::try_parse(&request.member_id).map_err(|_| Reason::UnknownMember)?;

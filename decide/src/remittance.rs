@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::account::{Account, AccountKind, SystemAccount};
 use crate::book::{Book, EntryKind, valid_amount};
 use crate::firmbanking::{HOLDER_NAME_MAX, normalised};
+use crate::text::unseen;
 use crate::{Decision, Limits, Reason};
 
 /// What becomes of an accepted remittance.
@@ -130,6 +131,7 @@ fn to_bank(
     if holder_name.is_empty()
         || holder_name.chars().count() > HOLDER_NAME_MAX
         || holder_name.contains(char::is_control)
+        || unseen(holder_name).is_some()
     {
         return Err(Reason::InvalidField);
     }

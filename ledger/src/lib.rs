@@ -8,6 +8,8 @@
 //! relied on, and where one does not hold, [`Shortfall`] says to do the batch
 //! again with the accounts locked.
 
+pub mod limits;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};

@@ -7,6 +7,7 @@ pub(crate) mod close;
 pub(crate) mod consume;
 pub(crate) mod day;
 pub(crate) mod dlq;
+pub(crate) mod limits;
 pub(crate) mod metrics;
 pub(crate) mod produce;
 pub(crate) mod purge;

@@ -40,6 +40,8 @@ enum Command {
     Produce(cmd::produce::Args),
     /// Settle franchises up to a cut.
     Settle(cmd::settle::Args),
+    /// Show and set the limits on members' money.
+    Limits(cmd::limits::Args),
     /// Compare topics, queue_log, ledger, results and the banks' statements.
     Audit(cmd::audit::Args),
     /// Close a business date: our commands and cash against the banks' own totals.
@@ -76,6 +78,7 @@ fn main() -> std::process::ExitCode {
             Command::Token(args) => args.run(cli.json).await,
             Command::Produce(args) => args.run(cli.json).await,
             Command::Settle(args) => args.run(cli.json).await,
+            Command::Limits(args) => args.run(cli.json).await,
             Command::Audit(args) => args.run(cli.json).await,
             Command::Close(args) => args.run(cli.json).await,
             Command::Replay(args) => args.run(cli.json).await,

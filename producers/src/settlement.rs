@@ -32,6 +32,10 @@ impl Body for SettlementBody {
 
     fn into_request(self, head: Head) -> Result<SettlementRequest, Refusal> {
         let cut_at = self.cut_at.timestamp_millis();
+        if cut_at < 0 {
+            let detail = "an instant of the years 1970 to 9999";
+            return Err(Refusal::of_field("date_out_of_range", "cut_at", detail));
+        }
         if cut_at > head.requested_at {
             // Slips would be made after the run that settles up to then.
             let reason = Reason::CutInTheFuture.code();
@@ -82,6 +86,12 @@ impl Body for Retry {
             franchise_id: Some(self.franchise_id.to_string()),
         }
         .into_request(head)
+        .map_err(|refusal| Refusal {
+            detail: format!("the time of the Idempotency-Key: {}", refusal.detail),
+            // There is no body whose field it could be.
+            field: None,
+            ..refusal
+        })
     }
 }
 

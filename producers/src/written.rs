@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
 use email_address::{EmailAddress, Options};
+use mypay_decide::text::unseen;
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest e-mail address, in bytes (RFC 5321, with its erratum 1690).
@@ -37,40 +38,26 @@ pub(crate) fn line(written: &str, most: usize) -> Result<String, Wrong> {
             format!("has {length} characters, and at most {most} are taken"),
         ));
     }
-    let at_fault = text.chars().enumerate().find_map(|(at, character)| {
-        let fault = if character.is_control() {
-            ("field_has_control_characters", "control character")
-        } else if is_invisible(character) {
-            (
-                "field_has_invisible_characters",
-                "character that cannot be seen",
-            )
-        } else {
-            return None;
-        };
-        Some((at + 1, character, fault))
+    let control = text
+        .chars()
+        .enumerate()
+        .find(|(_, character)| character.is_control())
+        .map(|at| (at, "field_has_control_characters", "control character"));
+    let at_fault = control.or_else(|| {
+        let code = "field_has_invisible_characters";
+        unseen(&text).map(|at| (at, code, "character that cannot be seen"))
     });
     match at_fault {
         None => Ok(text),
-        Some((at, character, (code, fault))) => Err((
+        Some(((at, character), code, fault)) => Err((
             code,
             format!(
-                "has a {fault} (U+{:04X}) in place {at}: one line, without such",
-                u32::from(character)
+                "has a {fault} (U+{:04X}) in place {}: one line, without such",
+                u32::from(character),
+                at + 1
             ),
         )),
     }
-}
-
-/// Line and paragraph separators, marks that turn the direction of what stands
-/// around them, and blanks without width: with them two names look like one.
-/// Joiners stay: scripts of India and Persian are written with them.
-fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{00ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'
-            ..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-    )
 }
 
 /// An e-mail address as the rules of RFC 5321 have it; else what is wrong with it.
@@ -155,6 +142,12 @@ mod tests {
             ("a\u{85}b", "U+0085"),
             ("ab\u{202e}", "U+202E) in place 3"),
             ("\u{200b}", "U+200B"),
+            // Fillers of Hangul, which are drawn as nothing.
+            ("\u{3164}", "U+3164) in place 1"),
+            ("\u{115f}\u{1160}", "U+115F"),
+            ("김\u{ffa0}", "U+FFA0) in place 2"),
+            ("김\u{200d}하", "U+200D"),
+            ("김\u{61c}", "U+061C"),
         ] {
             let (_, said) = line(bad, 3).unwrap_err();
             assert!(said.contains(why), "{bad:?}: {said}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use mypay_decide::closing::{Franchise, Membership, Status};
 use mypay_decide::limits::korean_day;
-use mypay_decide::{AccountKind, SystemAccount};
+use mypay_decide::{AccountKind, Limits, SystemAccount};
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::BankAccount;
 use sqlx::{PgConnection, Row};
@@ -25,6 +25,7 @@ pub(super) async fn state(
     connection: &mut PgConnection,
     batch: &[&Arrived<Message>],
     at: DateTime<Utc>,
+    limits: Limits,
 ) -> Result<State, sqlx::Error> {
     let today = korean_day(at);
     let mut asked = BTreeSet::new();
@@ -49,6 +50,7 @@ pub(super) async fn state(
     let mut memberships = memberships(connection, &statuses).await?;
     franchises(connection, &statuses, &mut memberships).await?;
     Ok(State {
+        limits,
         book,
         memberships,
         corporate: Contracts::load(connection, today).await?.in_force(),

@@ -101,7 +101,7 @@ impl Payment {
             (arrived.id, arrived.created_at),
             (member_id, request.amount),
             request,
-            &self.limits,
+            &state.limits,
         );
         match begun {
             Ok(amount) => {

@@ -76,13 +76,13 @@ impl Remittance {
         at: DateTime<Utc>,
     ) -> Outcome {
         let sender_id = Uuid::try_parse(&request.sender_id).unwrap_or_default();
-        let needed = request.amount + remittance::fee(request, &self.limits);
+        let needed = request.amount + remittance::fee(request, &state.limits);
         let begun = state.top_ups.begin(
             &state.book,
             (arrived.id, arrived.created_at),
             (sender_id, needed),
             request,
-            &self.limits,
+            &state.limits,
         );
         match begun {
             Ok(amount) => Outcome::processing(at).with_result(serde_json::json!(Kept {
@@ -152,7 +152,7 @@ impl Remittance {
             &due.request,
             &state.corporate,
             partition,
-            &self.limits,
+            &state.limits,
         )
     }
 

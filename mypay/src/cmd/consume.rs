@@ -18,9 +18,9 @@ use mypay_consumers::remittance::Remittance;
 use mypay_consumers::settlement::{Settlement, WRITER};
 use mypay_consumers::worker::{BankMetrics, Inquiry, ROLE, Workers};
 use mypay_consumers::{Pipeline, Settings};
-use mypay_decide::Limits;
 use mypay_idempotency::relay::Relay;
 use mypay_idempotency::slot::Slot;
+use mypay_ledger::limits::InForce;
 use mypay_producers::schedule::Schedule;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
@@ -80,17 +80,18 @@ impl Args {
             bootstrap: endpoints.kafka_bootstrap.clone(),
             registry_url: endpoints.registry_url.clone(),
         };
-        let limits = Limits::default();
+        let limits = Arc::new(InForce::default());
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
         let bank_metrics = BankMetrics::register(&mut registry);
         let mut tasks = JoinSet::new();
         for flow in flows {
             let metrics = families.of(flow);
-            let (pool, settings, encoders, stop) = (
+            let (pool, settings, encoders, limits, stop) = (
                 pool.clone(),
                 settings.clone(),
                 Arc::clone(&encoders),
+                Arc::clone(&limits),
                 stop.clone(),
             );
             match flow {

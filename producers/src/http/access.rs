@@ -73,6 +73,7 @@ pub(crate) static RULES: &[Rule] = &[
     rule("GET",  "/members/{id}/bank-account", Path, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("GET",  "/members/{id}/money", Path, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("GET",  "/members/{id}/history", Path, &[Member, Franchise, Staff, Operator, Auditor]),
+    rule("GET",  "/members/{id}/remittances", Path, &[Member, Staff, Operator, Auditor]),
     rule("GET",  "/members/{id}/slips", Path, &[Member, Staff, Auditor]),
     rule("PATCH", "/members/{id}", Path, &[Member, Franchise, Staff]),
     rule("GET",  "/members/{id}/versions", Path, &[Member, Franchise, Staff, Auditor]),
@@ -84,6 +85,7 @@ pub(crate) static RULES: &[Rule] = &[
     // What members do with their money: nobody does it for them.
     rule("POST", "/recharges", Body, &[Member]),
     rule("POST", "/remittances", Body, &[Member]),
+    rule("GET",  "/remittances", Ours, &[Staff, Operator, Auditor]),
     rule("POST", "/payments", Body, &[Member]),
     rule("GET",  "/payments/{id}", Found, &[Member, Franchise, Staff, Operator, Auditor]),
     rule("GET",  "/payments/{id}/cancellations", Found, &[Member, Franchise, Staff, Operator, Auditor]),

@@ -217,7 +217,8 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
         Err(Problem::invalid(
             "no_contract",
             format!("there is no contract in force with bank {bank_code}"),
-        ))
+        )
+        .at_pointer("/bank_code".to_owned()))
     }
 }
 
@@ -234,7 +235,8 @@ fn check_name(name: &str, holder_name: &str) -> Result<(), Problem> {
     Err(Problem::invalid(
         "holder_mismatch",
         "the holder is another than the member: register an account of your own name, or ask staff",
-    ))
+    )
+    .at_pointer("/holder_name".to_owned()))
 }
 
 /// Compares the bank's answer with what the member says.
@@ -245,14 +247,17 @@ fn check_holder(answer: HolderAnswer, named: &str) -> Result<(), Problem> {
         HolderAnswer::Open { .. } => Err(Problem::invalid(
             "holder_mismatch",
             "the account belongs to another holder than the one named",
-        )),
+        )
+        .at_pointer("/holder_name".to_owned())),
         HolderAnswer::Closed { .. } => {
-            Err(Problem::invalid("account_closed", "the account is closed"))
+            Err(Problem::invalid("account_closed", "the account is closed")
+                .at_pointer("/account_number".to_owned()))
         }
         HolderAnswer::NoSuchAccount => Err(Problem::invalid(
             "no_such_account",
             "the bank has no such account",
-        )),
+        )
+        .at_pointer("/account_number".to_owned())),
         HolderAnswer::Unavailable { why } => {
             tracing::warn!(%why, "a bank did not say whose an account is");
             Err(Problem::unavailable(

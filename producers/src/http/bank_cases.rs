@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use mypay_cases::{Case, DecideError, Decision, Known, Standing, Verdict};
+use mypay_cases::{Case, DecideError, Decision, Invalid, Known, Standing, Verdict};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub(crate) struct DecisionBody {
     /// `done`, `refused` or `resend` of a command; `dismiss` of a notice.
     #[schema(example = "done", pattern = "^(done|refused|resend|dismiss)$")]
     pub(in crate::http) outcome: String,
-    /// What the bank took for the command, whole won.
+    /// What the bank took for the command, whole won: only for what it did or refused.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub(in crate::http) fee: i64,
@@ -102,8 +102,8 @@ pub(crate) async fn find(
         (status = 202, description = "Taken down", body = DecisionAnswer),
         (status = 200, description = "Taken down before", body = DecisionAnswer),
         (status = 404, description = "There is no such case", body = ProblemBody),
-        (status = 409, description = "It is closed, or being decided", body = ProblemBody),
-        (status = 422, description = "The content", body = ProblemBody),
+        (status = 409, description = "`case_not_open`, `case_being_decided`, `id_conflict`", body = ProblemBody),
+        (status = 422, description = "The content; `fee_out_of_range`, `fee_of_nothing`, `outcome_does_not_fit`", body = ProblemBody),
     )
 )]
 pub(crate) async fn decide(
@@ -113,13 +113,12 @@ pub(crate) async fn decide(
     headers: Headers,
     Body(body): Body<DecisionBody>,
 ) -> Result<(StatusCode, Json<DecisionAnswer>), Problem> {
-    let key = headers.key.unwrap_or_default();
-    let decision_id = Uuid::try_parse(&key).map_err(|_| {
-        Problem::malformed(
-            "invalid_id",
-            "send an Idempotency-Key: a UUID, the decision's id",
-        )
+    let key = headers.key.ok_or_else(|| {
+        let detail = "send the header Idempotency-Key: a UUID, the decision's id";
+        Problem::malformed("missing_idempotency_key", detail)
     })?;
+    let decision_id = Uuid::try_parse(&key)
+        .map_err(|_| Problem::malformed("invalid_id", "the Idempotency-Key is not a UUID"))?;
     let verdict: Verdict = body
         .outcome
         .parse()
@@ -159,10 +158,26 @@ fn no_such(case_id: Uuid) -> Problem {
 impl From<DecideError> for Problem {
     fn from(error: DecideError) -> Self {
         match error {
-            DecideError::Invalid(why) => Self::invalid("invalid_decision", why),
+            DecideError::Invalid(invalid) => invalid.into(),
             DecideError::NoSuchCase(case_id) => no_such(case_id),
-            DecideError::Conflict(why) => Self::conflict("case_not_open", why),
+            DecideError::Closed(_) => Self::conflict("case_not_open", error.to_string()),
+            DecideError::BeingDecided => Self::conflict("case_being_decided", error.to_string()),
+            DecideError::OtherDecision => Self::conflict("id_conflict", error.to_string()),
             DecideError::Database(error) => error.into(),
         }
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let code = match invalid {
+            Invalid::Empty { .. } => "field_empty",
+            Invalid::TooLong { .. } => "field_too_long",
+            Invalid::Zero(_) => "field_has_control_characters",
+            Invalid::FeeOutOfRange => "fee_out_of_range",
+            Invalid::FeeOfNothing => "fee_of_nothing",
+            Invalid::Unfit(_) => "outcome_does_not_fit",
+        };
+        Self::invalid(code, invalid.to_string()).at_pointer(format!("/{}", invalid.field()))
     }
 }

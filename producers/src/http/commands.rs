@@ -1,5 +1,6 @@
 //! Commands to banks: `GET /firmbankings/{id}`, `GET /members/{id}/firmbankings`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -57,7 +58,8 @@ pub(crate) struct Firmbanking {
 pub(crate) struct FirmbankingStory {
     #[serde(flatten)]
     command: Firmbanking,
-    /// Every change of its state, the first first.
+    /// Every change of its state, the first first; where one command is asked for,
+    /// also what was heard of it without its state being another.
     changes: Vec<CommandChange>,
 }
 
@@ -103,25 +105,23 @@ pub(crate) async fn find(
                 "no such command was taken in; GET /requests/{id} knows those that were rejected";
             Problem::not_found("unknown_firmbanking", detail)
         })?;
-    let command = command(&row)?;
-    let mut changes = vec![CommandChange {
-        at: command.created_at,
-        state: "pending".to_owned(),
-        detail: Some("taken in".to_owned()),
-    }];
-    changes.extend(self::changes(&app.pool, id).await?);
-    Ok(Json(FirmbankingStory { command, changes }))
+    let mut stories = stories(&app.pool, vec![command(&row)?], Told::All).await?;
+    let story = stories.pop();
+    story
+        .map(Json)
+        .ok_or_else(|| Problem::defect(&"a command without its story"))
 }
 
 /// The commands to banks for a member's requests, the latest first: recharges,
-/// payouts of remittances, of a franchise's settlements, and of closings.
+/// payouts of remittances, of a franchise's settlements, and of closings. Each with
+/// every change of its state, and when.
 #[utoipa::path(
     get,
     path = "/members/{id}/firmbankings",
     tag = "firmbankings",
     params(("id" = Uuid, Path, description = "The member"), PageQuery),
     responses(
-        (status = 200, description = "A page of commands", body = Page<Firmbanking>),
+        (status = 200, description = "A page of commands", body = Page<FirmbankingStory>),
         (status = 404, description = "There is no such member", body = ProblemBody),
     )
 )]
@@ -129,7 +129,7 @@ pub(crate) async fn of_member(
     State(app): State<Arc<App>>,
     Id(member_id): Id,
     Asked(page): Asked<PageQuery>,
-) -> Result<Json<Page<Firmbanking>>, Problem> {
+) -> Result<Json<Page<FirmbankingStory>>, Problem> {
     // First the member's own, by their indexes; then a page of those.
     let select = format!(
         "WITH own AS MATERIALIZED (
@@ -165,28 +165,81 @@ pub(crate) async fn of_member(
             .ok_or_else(unknown)?;
     }
     let commands = rows.iter().map(command).collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(
-        page.page(commands, |it| it.firmbanking_id.to_string())?,
-    ))
+    let page = page.page(commands, |it| it.firmbanking_id.to_string())?;
+    Ok(Json(Page {
+        items: stories(&app.pool, page.items, Told::Changes).await?,
+        next: page.next,
+    }))
 }
 
-async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<CommandChange>, sqlx::Error> {
-    sqlx::query(
-        "SELECT changed_at, state, detail FROM banking.firmbanking_history
-          WHERE firmbanking_id = $1 ORDER BY changed_at",
+/// How much is told of a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Changes of its state: few, however long its bank is asked about it.
+    Changes,
+    /// All that was written down.
+    All,
+}
+
+/// Commands with what became of them.
+async fn stories(
+    pool: &PgPool,
+    commands: Vec<Firmbanking>,
+    told: Told,
+) -> Result<Vec<FirmbankingStory>, sqlx::Error> {
+    let ids: Vec<Uuid> = commands.iter().map(|it| it.firmbanking_id).collect();
+    let mut changes = changes(pool, &ids, told).await?;
+    let stories = commands.into_iter().map(|command| {
+        let mut all = vec![CommandChange {
+            at: command.created_at,
+            state: "pending".to_owned(),
+            detail: Some("taken in".to_owned()),
+        }];
+        all.extend(changes.remove(&command.firmbanking_id).unwrap_or_default());
+        FirmbankingStory {
+            command,
+            changes: all,
+        }
+    });
+    Ok(stories.collect())
+}
+
+async fn changes(
+    pool: &PgPool,
+    ids: &[Uuid],
+    told: Told,
+) -> Result<HashMap<Uuid, Vec<CommandChange>>, sqlx::Error> {
+    // Instants have milliseconds, and a quick bank answers within one: then the order
+    // is that in which a command goes through its states.
+    let rows = sqlx::query(
+        "WITH heard AS (
+             SELECT firmbanking_id, changed_at, state, detail, row_number() OVER in_order AS place,
+                    lag(state, 1, 'pending') OVER in_order AS before
+               FROM banking.firmbanking_history
+              WHERE firmbanking_id = ANY($1)
+             WINDOW in_order AS (
+                    PARTITION BY firmbanking_id
+                    ORDER BY changed_at, array_position(
+                        ARRAY['pending', 'sending', 'unknown', 'manual', 'refused', 'done'], state))
+         )
+         SELECT firmbanking_id, changed_at, state, detail FROM heard
+          WHERE $2 OR state <> before
+          ORDER BY firmbanking_id, place",
     )
-    .bind(id)
+    .bind(ids)
+    .bind(told == Told::All)
     .fetch_all(pool)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(CommandChange {
-            at: row.try_get(0)?,
-            state: row.try_get(1)?,
-            detail: row.try_get(2)?,
-        })
-    })
-    .collect()
+    .await?;
+    let mut changes: HashMap<Uuid, Vec<CommandChange>> = HashMap::new();
+    for row in &rows {
+        let change = CommandChange {
+            at: row.try_get(1)?,
+            state: row.try_get(2)?,
+            detail: row.try_get(3)?,
+        };
+        changes.entry(row.try_get(0)?).or_default().push(change);
+    }
+    Ok(changes)
 }
 
 fn command(row: &PgRow) -> Result<Firmbanking, sqlx::Error> {

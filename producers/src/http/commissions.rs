@@ -34,7 +34,7 @@ impl RateBody {
     pub(in crate::http) fn check(&self) -> Result<(), Refusal> {
         if !(0..=10_000).contains(&self.bps) {
             let detail = "hundredths of a percent, 0 to 10,000";
-            return Err(Refusal::of_field("out_of_range", "bps", detail));
+            return Err(Refusal::of_field("commission_out_of_range", "bps", detail));
         }
         if let Some(from) = self.in_force_from
             && !(1970..=9999).contains(&from.year())
@@ -99,7 +99,7 @@ pub(crate) async fn modify(
             Ok((StatusCode::OK, Json(set)))
         } else {
             let detail = "another rate is set from that instant on: choose a later one";
-            Err(Problem::conflict("rate_conflict", detail))
+            Err(Problem::conflict("rate_conflict", detail).at_pointer("/in_force_from".to_owned()))
         };
     }
     let in_force_from = from.unwrap_or(now);
@@ -238,7 +238,9 @@ async fn insert(
     .rows_affected();
     if inserted == 0 {
         let detail = "another rate was set from that instant on meanwhile: look, and try again";
-        return Err(Problem::conflict("rate_conflict", detail));
+        return Err(
+            Problem::conflict("rate_conflict", detail).at_pointer("/in_force_from".to_owned())
+        );
     }
     Ok(())
 }

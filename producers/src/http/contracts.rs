@@ -197,7 +197,7 @@ impl ContractBody {
     pub(in crate::http) fn check(self, bank_code: String) -> Result<Contract, Problem> {
         if !(0..=FEE_MAX).contains(&self.fee) {
             let detail = format!("whole won from 0 to {FEE_MAX}");
-            return Err(Refusal::of_field("out_of_range", "fee", detail).into());
+            return Err(Refusal::of_field("fee_out_of_range", "fee", detail).into());
         }
         let account = account(FIELDS, &bank_code, &self.corporate_account)?;
         let expires_on = date("expires_on", self.expires_on)?;
@@ -279,7 +279,8 @@ async fn check_account(connection: &mut PgConnection, contract: &Contract) -> Re
     } else {
         return Ok(());
     };
-    Err(Problem::conflict("corporate_account_in_use", detail))
+    Err(Problem::conflict("corporate_account_in_use", detail)
+        .at_pointer("/corporate_account".to_owned()))
 }
 
 /// The entry of a bank's opening capital: derived from the bank, so that a
@@ -329,5 +330,6 @@ async fn check_opening(
         }
         None => "opening_capital: can be given only when the contract is created".to_owned(),
     };
-    Err(Problem::conflict("opening_capital_is_set", detail))
+    Err(Problem::conflict("opening_capital_is_set", detail)
+        .at_pointer("/opening_capital".to_owned()))
 }

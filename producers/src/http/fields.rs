@@ -7,6 +7,7 @@ use serde_path_to_error::{Path, Segment};
 use super::problem::Problem;
 
 type Fault = serde_path_to_error::Error<serde_json::Error>;
+type QueryFault = serde_path_to_error::Error<serde::de::value::Error>;
 
 /// The problem of a body that axum could not read as its type, and which says what
 /// `detail` says.
@@ -16,6 +17,21 @@ pub(crate) fn problem_of(error: &(dyn Error + 'static), detail: String) -> Probl
         Some(fault) => problem(fault),
         None => Problem::invalid("wrong_form", detail),
     }
+}
+
+/// Which parameter of a query is at fault, where axum could not read it as its type.
+pub(crate) fn parameter_of(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    let fault = causes.find_map(|error| error.downcast_ref::<QueryFault>())?;
+    let named = fault.path().iter().find_map(|segment| match segment {
+        Segment::Map { key } => Some(key.clone()),
+        _ => None,
+    });
+    // One that is missing, or is there twice, is told in words only.
+    named.or_else(|| {
+        let said = fault.inner().to_string();
+        said.split('`').nth(1).map(str::to_owned)
+    })
 }
 
 /// The problem of a body that is not of its type: a code for each kind of fault, and

@@ -63,6 +63,7 @@ pub(crate) struct Hold {
         (status = 201, description = "On hold", body = Hold),
         (status = 200, description = "On hold before: that hold", body = Hold),
         (status = 404, description = "There is no such franchise", body = ProblemBody),
+        (status = 409, description = "`hold_released`: one was in force, and was released at this very moment", body = ProblemBody),
         (status = 422, description = "The content", body = ProblemBody),
     )
 )]

@@ -103,7 +103,8 @@ pub(crate) async fn of_franchise(
         (status = 202, description = "Durably taken", body = Accepted),
         (status = 200, description = "Taken before: what is known of it", body = Accepted),
         (status = 404, description = "There is no such franchise", body = ProblemBody),
-        (status = 409, description = "The id belongs to another request", body = ProblemBody),
+        (status = 409, description = "`id_conflict`: the id belongs to another request", body = ProblemBody),
+        (status = 422, description = "`cut_in_the_future`: the time of the `Idempotency-Key`, up to which is settled, has not come yet by our clock", body = ProblemBody),
         (status = 503, description = "Try again with the same key", body = ProblemBody),
     )
 )]

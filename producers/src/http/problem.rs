@@ -259,6 +259,15 @@ impl From<PathRejection> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::malformed("invalid_query", rejection.body_text())
+        let code = match fields::parameter_of(&rejection).as_deref() {
+            Some("limit") => "invalid_limit",
+            Some("cursor") => "invalid_cursor",
+            Some("state") => "invalid_state",
+            Some("area") => "invalid_area",
+            Some("month") => "invalid_month",
+            Some("format") => "invalid_format",
+            _ => "invalid_query",
+        };
+        Self::malformed(code, rejection.body_text())
     }
 }

@@ -1,4 +1,6 @@
-//! `POST /remittances`.
+//! `GET` and `POST /remittances`, `GET /members/{id}/remittances`.
+
+pub(crate) mod list;
 
 use std::sync::Arc;
 

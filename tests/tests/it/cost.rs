@@ -2,6 +2,7 @@
 //! commits, Kafka transactions, allocations. No timing, so a slow machine
 //! changes nothing, and a change that makes a message dearer is seen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,7 +12,6 @@ use mypay_consumers::runtime::batch::{self, Fence, Mode, Stage};
 use mypay_consumers::runtime::handler::{Arrived, Handler, Raw, Verdict};
 use mypay_consumers::runtime::intake::Arrival;
 use mypay_consumers::runtime::recent::Recent;
-use mypay_decide::Limits;
 use mypay_idempotency::horizon::Horizon;
 use mypay_idempotency::lane::{self, Lane};
 use mypay_schemas::decoder::Decoder;
@@ -217,7 +217,7 @@ async fn own_database(world: &World) -> anyhow::Result<(Proxy, PgPool, Vec<Uuid>
 fn handler(world: &World) -> Remittance {
     Remittance {
         encoders: world.encoders.clone(),
-        limits: Limits::default(),
+        limits: Arc::default(),
     }
 }
 

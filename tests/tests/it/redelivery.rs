@@ -1,13 +1,13 @@
 //! Events are a pure function of the request and of what `queue_log` keeps.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use chrono::DateTime;
 use mypay_consumers::payment::Payment;
 use mypay_consumers::remittance::Remittance;
 use mypay_consumers::runtime::handler::{Arrived, Handler, Raw};
-use mypay_decide::Limits;
 use mypay_idempotency::queue_log;
 use mypay_schemas::decoder::Decoder;
 use mypay_schemas::{Flow, Request};
@@ -38,7 +38,7 @@ async fn redelivery_of_a_remittance_gives_the_same_bytes() -> anyhow::Result<()>
         .push(("traceparent".to_owned(), traceparent));
     let handler = Remittance {
         encoders: world.encoders.clone(),
-        limits: Limits::default(),
+        limits: Arc::default(),
     };
     made_again_they_are_the_same(&world, handler, requests).await
 }
@@ -58,7 +58,7 @@ async fn redelivery_of_a_payment_gives_the_same_bytes() -> anyhow::Result<()> {
     }
     let handler = Payment {
         encoders: world.encoders.clone(),
-        limits: Limits::default(),
+        limits: Arc::default(),
     };
     made_again_they_are_the_same(&world, handler, requests).await
 }

@@ -146,7 +146,7 @@ impl Decide {
         let standing = match mypay_cases::decide(&pool, &decision).await {
             Ok((Standing::Taken, _)) => until_applied(&pool, decision.decision_id).await?,
             Ok((standing, _)) => standing,
-            Err(error @ mypay_cases::DecideError::Conflict(_)) => {
+            Err(error) if error.is_conflict() => {
                 eprintln!("error: {error}");
                 return Ok(ExitCode::from(CONFLICT));
             }

@@ -90,7 +90,7 @@ pub(crate) async fn bill(
 ) -> Result<Json<Bill>, Problem> {
     let Some((first, next)) = written::month(&month) else {
         let detail = "month: as in 2026-11, of the years 2000 to 2999";
-        return Err(Problem::malformed("invalid_query", detail));
+        return Err(Problem::malformed("invalid_month", detail));
     };
     check_contract(&app.pool, &bank_code).await?;
     let lines = sqlx::query(

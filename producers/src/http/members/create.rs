@@ -128,7 +128,9 @@ impl MemberBody {
             }
             Some(bps) if !(0..=10_000).contains(&bps) => {
                 let detail = "hundredths of a percent, 0 to 10000";
-                return Err(Refusal::of_field("out_of_range", "commission_bps", detail).into());
+                return Err(
+                    Refusal::of_field("commission_out_of_range", "commission_bps", detail).into(),
+                );
             }
             _ => {}
         }

@@ -35,6 +35,7 @@ pub(super) fn all(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> 
     let mut cases = undecodable(world, members)?;
     cases.extend(bad_ids(world, members)?);
     cases.extend(rejected(world, members)?);
+    cases.extend(asked_at_any_time(world, members)?);
     cases.extend(conflicting(world, members)?);
     Ok(cases)
 }
@@ -384,6 +385,21 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
             "invalid_field",
         ),
         (
+            "a filler for a holder",
+            bank("004", "123456789012", "\u{3164}"),
+            "invalid_field",
+        ),
+        (
+            "a holder with a blank without width",
+            bank("004", "123456789012", "김\u{200b}철수"),
+            "invalid_field",
+        ),
+        (
+            "a holder that is turned around",
+            bank("004", "123456789012", "\u{202e}수철김"),
+            "invalid_field",
+        ),
+        (
             "a zero byte in the account",
             bank("004", "12345\x006789012", "김철수"),
             "invalid_field",
@@ -404,6 +420,24 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
             name,
             message: world.message(Flow::Remittance, &request)?,
             expect: Expect::Answer(request.message_id, Must::BeRejected(reason)),
+        })
+    });
+    cases.collect()
+}
+
+/// Whenever a client says that it asked: what counts is when it is handled.
+fn asked_at_any_time(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
+    const YEAR_10000: i64 = 253_402_300_800_000;
+    let instants = [i64::MIN, -1, 0, YEAR_10000, i64::MAX];
+    let cases = instants.into_iter().map(|requested_at| {
+        let request = RemittanceRequest {
+            requested_at,
+            ..remittance(members[0], members[1], 1)
+        };
+        Ok(Case {
+            name: "asked at an instant far away",
+            message: world.message(Flow::Remittance, &request)?,
+            expect: Expect::Answer(request.message_id, Must::Complete),
         })
     });
     cases.collect()

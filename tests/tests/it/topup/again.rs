@@ -1,12 +1,14 @@
 //! The events of every step are a pure function of its message and of what
 //! `queue_log` keeps.
 
+use std::sync::Arc;
+
 use anyhow::{Context, ensure};
 use mypay_consumers::payment::Payment;
 use mypay_consumers::remittance::Remittance;
 use mypay_consumers::runtime::handler::Handler;
-use mypay_decide::Limits;
 use mypay_idempotency::queue_log;
+use mypay_ledger::limits::InForce;
 use mypay_schemas::Flow;
 use mypay_schemas::decoder::Decoder;
 use mypay_schemas::identity::derive;
@@ -55,9 +57,12 @@ async fn redelivery_of_each_step_gives_the_same_bytes() -> anyhow::Result<()> {
     world.await_done(Flow::Payment, &payments, LONG).await?;
     world.audit_is_clean().await?;
 
-    let limits = Limits::default();
+    let limits = Arc::new(InForce::default());
     let encoders = world.encoders.clone();
-    let handler = Remittance { encoders, limits };
+    let handler = Remittance {
+        encoders,
+        limits: Arc::clone(&limits),
+    };
     let (asks, told) = (
         Flow::Recharge.request_topic(),
         Flow::Recharge.result_topic(),
