@@ -5,6 +5,7 @@ mod closings;
 mod commands;
 mod dead_letters;
 mod entry;
+mod holds;
 mod in_flight;
 mod journal;
 mod origins;
@@ -16,6 +17,7 @@ mod remittances;
 mod requests;
 mod results;
 mod reversals;
+mod reversals_told;
 #[cfg(test)]
 mod sample;
 mod settlements;
@@ -45,6 +47,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         payments::check,
         top_ups::check,
         settlements::check,
+        holds::check,
         closings::check,
         journal::check,
         origins::check,
@@ -52,6 +55,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         commands::are_posted,
         commands::numbers_are_unique,
         reversals::check,
+        reversals_told::check,
         statement::commands_are_on_it,
         statement_lines::lines_are_known,
         cash::check,

@@ -10,7 +10,8 @@ use crate::flows::Tables;
 use crate::interned::{Code, Interned};
 use crate::ledger::Ledger;
 use crate::rows::{
-    DeadLetter, Lane, Message, Place, Poison, Repeated, ResultEvent, Row, Source, Status,
+    DeadLetter, Lane, Message, Place, Poison, Repeated, ResultEvent, ReversalEvent, Row, Source,
+    Status,
 };
 
 /// The reason in the row of a message that people have given up.
@@ -31,7 +32,14 @@ pub(crate) struct FlowData {
     pub results: Vec<ResultEvent>,
     /// Results that were put through again.
     pub repeated: Vec<Repeated>,
-    /// What lies on its result or dead-letter topic and is neither.
+    /// Its events of what came back, by what that is.
+    pub came_back: Vec<ReversalEvent>,
+    /// The ends of that topic's partitions *before* the snapshot.
+    pub came_back_before: HashMap<i32, i64>,
+    /// Events of what came back that are older than this may have been deleted;
+    /// milliseconds.
+    pub came_back_floor: i64,
+    /// What lies on its result, reversal or dead-letter topic and is none.
     pub strange: Vec<(String, String)>,
     /// Its rows of `queue_log`, by id.
     pub rows: Vec<Row>,
@@ -52,6 +60,8 @@ pub(crate) struct FlowData {
     pub outbox_requests: Vec<u128>,
     /// Requests whose result waits in the outbox.
     pub outbox_results: Vec<u128>,
+    /// Commands that came back, whose event waits in the outbox.
+    pub outbox_reversals: Vec<u128>,
     /// Messages that people have given up.
     pub given_up: HashSet<u128>,
 }

@@ -130,6 +130,21 @@ pub(crate) struct Payout {
     pub command: u128,
     /// How far it has come.
     pub stage: Stage,
+    /// When the run was made, milliseconds since the epoch.
+    pub made_at: i64,
+}
+
+/// A time in which a franchise's payouts are held back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    /// Its id.
+    pub hold: u128,
+    /// Whose payouts.
+    pub franchise: u128,
+    /// When staff placed it, milliseconds since the epoch.
+    pub placed_at: i64,
+    /// When staff released it; 0 while it is in force.
+    pub released_at: i64,
 }
 
 /// A closing that was taken up.
@@ -200,6 +215,8 @@ pub(crate) struct Reversal {
     pub id: u128,
     /// Whole won.
     pub amount: i64,
+    /// When we heard of it, milliseconds since the epoch.
+    pub recorded_at: i64,
 }
 
 /// A corporate account of ours, of a contract as it is or was.
@@ -213,7 +230,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Closing => id, Command => id, Reversal => id);
+has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Hold => franchise, Closing => id, Command => id, Reversal => id);
 
 /// The tables.
 #[derive(Default)]
@@ -230,6 +247,8 @@ pub(crate) struct Tables {
     pub cancels: Vec<Cancel>,
     /// Settlement's payouts.
     pub payouts: Vec<Payout>,
+    /// Holds on franchises' payouts, those that were released too, by franchise.
+    pub holds: Vec<Hold>,
     /// Closings of memberships.
     pub closings: Vec<Closing>,
     /// Commands to banks.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mypay_schemas::Flow;
-use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use sqlx::PgPool;
 
 use crate::data::Data;
@@ -28,8 +27,12 @@ pub(crate) async fn all(
     pool: &PgPool,
 ) -> Result<(Data, Vec<Check>, u64), AuditError> {
     let bootstrap = servers.bootstrap.clone();
-    let before =
-        tokio::task::spawn_blocking(move || ends_of(&bootstrap, Flow::result_topic)).await??;
+    let before = tokio::task::spawn_blocking(move || {
+        let mut before = ends_of(&bootstrap, Flow::result_topic)?;
+        before.extend(ends_of_reversals(&bootstrap)?);
+        Ok::<_, AuditError>(before)
+    })
+    .await??;
     let snapshot = Arc::new(Snapshot::take(pool).await?);
     let bootstrap = servers.bootstrap.clone();
     let (committed, ends) = tokio::task::spawn_blocking(move || {
@@ -74,6 +77,10 @@ pub(crate) async fn all(
             data.flow_mut(flow)
                 .results_before
                 .insert(span.partition, span.high);
+        } else if let Some(flow) = topics::came_back(span.topic) {
+            data.flow_mut(flow)
+                .came_back_before
+                .insert(span.partition, span.high);
         }
     }
     Ok((data, balances, read))
@@ -109,13 +116,17 @@ fn ends_of(bootstrap: &str, topic: fn(Flow) -> &'static str) -> Result<Vec<Span>
     kafka::spans(&consumer, &Flow::ALL.map(topic))
 }
 
+fn ends_of_reversals(bootstrap: &str) -> Result<Vec<Span>, AuditError> {
+    let consumer = kafka::consumer(bootstrap, Isolation::Uncommitted)?;
+    kafka::spans(&consumer, &topics::CAME_BACK.map(|(_, topic)| topic))
+}
+
 fn all_ends(bootstrap: &str) -> Result<Ends, AuditError> {
     // Dead letters before requests, so that each has its message below the ends.
     let dead_letters = ends_of(bootstrap, Flow::dead_letter_topic)?;
     let results = ends_of(bootstrap, Flow::result_topic)?;
     let requests = ends_of(bootstrap, Flow::request_topic)?;
-    let consumer = kafka::consumer(bootstrap, Isolation::Uncommitted)?;
-    let reversals = kafka::spans(&consumer, &[FIRMBANKING_REVERSAL])?;
+    let reversals = ends_of_reversals(bootstrap)?;
     for spans in [&dead_letters, &results, &requests, &reversals] {
         kafka::await_decided(bootstrap, spans)?;
     }

@@ -7,6 +7,7 @@ use mypay_schemas::firmbanking::{FirmbankingRequest, FirmbankingResult};
 use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::RemittanceRequest;
+use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal};
 use mypay_schemas::settlement::SettlementRequest;
 use mypay_schemas::{Flow, Request};
 use serde::de::DeserializeOwned;
@@ -15,13 +16,15 @@ use uuid::Uuid;
 
 use crate::error::AuditError;
 
-/// Requests and results that are yet to be sent.
+/// Requests, results and reversals that are yet to be sent.
 #[derive(Default)]
 pub(crate) struct Outbox {
     /// Requests.
     pub(crate) requests: Vec<(Flow, u128)>,
     /// Requests whose result is in the outbox.
     pub(crate) results: Vec<(Flow, u128)>,
+    /// Commands whose reversal is in the outbox.
+    pub(crate) reversals: Vec<u128>,
 }
 
 /// Reads the outboxes of all writers.
@@ -38,6 +41,10 @@ pub(crate) async fn load(
             let answer = record::<FirmbankingResult>(&mut decoder, payload).await?;
             let id = answer.and_then(|answer| uuid(&answer.request_id));
             outbox.results.extend(id.map(|id| (Flow::Firmbanking, id)));
+        } else if topic == FIRMBANKING_REVERSAL {
+            let told = record::<FirmbankingReversal>(&mut decoder, payload).await?;
+            let id = told.and_then(|told| uuid(&told.request_id));
+            outbox.reversals.extend(id);
         } else if let Some(flow) = Flow::ALL
             .into_iter()
             .find(|flow| flow.request_topic() == topic)

@@ -69,9 +69,11 @@ impl Loaded {
         for (flow, id) in self.outbox.results {
             data.flow_mut(flow).outbox_results.push(id);
         }
+        data.flow_mut(Flow::Firmbanking).outbox_reversals = self.outbox.reversals;
         for flow in &mut data.flows {
             flow.outbox_requests.sort_unstable();
             flow.outbox_results.sort_unstable();
+            flow.outbox_reversals.sort_unstable();
         }
         if self.foreign > 0 {
             tracing::warn!(

@@ -153,6 +153,21 @@ pub(crate) struct Repeated {
     pub of: i64,
 }
 
+/// An event that tells that something has come back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReversalEvent {
+    /// What came back: a remittance, a payout, a command.
+    pub origin: u128,
+    /// Its own id.
+    pub message_id: u128,
+    /// Whole won.
+    pub amount: i64,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
 /// A dead letter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeadLetter {
@@ -205,7 +220,7 @@ pub(crate) struct Lane {
     pub emitted_offset: i64,
 }
 
-has_id!(Message => id, ResultEvent => request, Row => id);
+has_id!(Message => id, ResultEvent => request, ReversalEvent => origin, Row => id);
 
 /// An id for people.
 pub(crate) fn shown(id: u128) -> String {

@@ -1,5 +1,6 @@
 //! What lies on the topics.
 
+mod came_back;
 mod dead_letters;
 mod reader;
 mod requests;
@@ -9,7 +10,9 @@ mod reversals;
 use std::hash::{DefaultHasher, Hasher};
 
 use mypay_schemas::Flow;
-use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
+use mypay_schemas::reversal::{
+    CLOSING_REVERSAL, FIRMBANKING_REVERSAL, REMITTANCE_REVERSAL, SETTLEMENT_REVERSAL,
+};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use uuid::Uuid;
 
@@ -19,10 +22,25 @@ use crate::error::AuditError;
 use crate::interned::Interned;
 use crate::kafka::Span;
 use crate::read;
-use crate::rows::{DeadLetter, Message, Poison, Repeated, ResultEvent, Source};
+use crate::rows::{DeadLetter, Message, Poison, Repeated, ResultEvent, ReversalEvent, Source};
 use crate::sorted;
 use reader::Reader;
 pub(crate) use requests::MESSAGE_MAX;
+
+/// Who tells where what has come back.
+pub(crate) const CAME_BACK: [(Flow, &str); 4] = [
+    (Flow::Firmbanking, FIRMBANKING_REVERSAL),
+    (Flow::Remittance, REMITTANCE_REVERSAL),
+    (Flow::Settlement, SETTLEMENT_REVERSAL),
+    (Flow::Closing, CLOSING_REVERSAL),
+];
+
+/// Who tells on a topic what has come back.
+pub(crate) fn came_back(topic: &str) -> Option<Flow> {
+    CAME_BACK
+        .into_iter()
+        .find_map(|(flow, of_flow)| (of_flow == topic).then_some(flow))
+}
 
 /// The ends of the topics at an instant.
 pub(crate) struct Ends {
@@ -38,7 +56,10 @@ enum Role {
     Request,
     Result,
     DeadLetter,
+    /// The banks' reversals, which flows read.
     Reversal,
+    /// What a flow makes of them.
+    CameBack,
 }
 
 /// What was found in a share, by the consumer that it concerns.
@@ -49,6 +70,7 @@ struct Taken {
     poison: Vec<(Flow, Poison)>,
     results: Vec<ResultEvent>,
     repeated: Vec<Repeated>,
+    came_back: Vec<ReversalEvent>,
     dead_letters: Vec<DeadLetter>,
     strange: Vec<(String, String)>,
     /// The time of the first message of partitions that lost older ones.
@@ -100,6 +122,7 @@ pub(crate) fn read(
         flow.dead_letters
             .sort_unstable_by_key(|letter| (letter.place, letter.offset));
         sorted::sort(&mut flow.results);
+        sorted::sort(&mut flow.came_back);
     }
     Ok(read)
 }
@@ -164,6 +187,7 @@ fn note_low(ends: &Ends, data: &mut Data) {
             .chain(
                 ends.reversals
                     .iter()
+                    .filter(|span| span.topic == FIRMBANKING_REVERSAL)
                     .map(|span| ((Source::Reversal, span.partition), span.low)),
             );
         data.flow_mut(flow).low = low.collect();
@@ -185,8 +209,11 @@ fn role(topic: &str) -> (Flow, Role) {
                 Role::Result
             } else if topic == flow.dead_letter_topic() {
                 Role::DeadLetter
-            } else if topic == FIRMBANKING_REVERSAL && flow == Flow::Firmbanking {
-                Role::Reversal
+            } else if came_back(topic) == Some(flow) {
+                match flow {
+                    Flow::Firmbanking => Role::Reversal,
+                    _ => Role::CameBack,
+                }
             } else {
                 return None;
             };
@@ -206,10 +233,14 @@ fn put(data: &mut Data, flow: Flow, role: Role, taken: Taken) {
     append(&mut flow.timeless, taken.timeless);
     append(&mut flow.results, taken.results);
     append(&mut flow.repeated, taken.repeated);
+    append(&mut flow.came_back, taken.came_back);
     append(&mut flow.dead_letters, taken.dead_letters);
     append(&mut flow.strange, taken.strange);
     match role {
-        Role::Request | Role::Reversal => {}
+        Role::Request => {}
+        Role::Reversal | Role::CameBack => {
+            flow.came_back_floor = flow.came_back_floor.max(taken.floor);
+        }
         Role::Result => flow.results_floor = flow.results_floor.max(taken.floor),
         Role::DeadLetter => flow.dead_letters_floor = flow.dead_letters_floor.max(taken.floor),
     }

@@ -16,6 +16,7 @@ mod fate;
 pub mod fetch;
 pub mod handler;
 pub mod intake;
+mod lag;
 pub mod metrics;
 pub mod pipeline;
 mod queues;

@@ -14,6 +14,7 @@
 
 pub mod certain;
 pub mod draw;
+pub mod ends;
 pub mod ledger;
 pub mod town;
 pub mod truth;
@@ -26,7 +27,13 @@ mod tests {
         let files = [
             include_str!("model/certain.rs"),
             include_str!("model/draw.rs"),
+            include_str!("model/draw/payments.rs"),
+            include_str!("model/draw/top_ups.rs"),
+            include_str!("model/ends.rs"),
             include_str!("model/ledger.rs"),
+            include_str!("model/ledger/day.rs"),
+            include_str!("model/ledger/told.rs"),
+            include_str!("model/ledger/top_ups.rs"),
             include_str!("model/town.rs"),
             include_str!("model/truth.rs"),
         ];

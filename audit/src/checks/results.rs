@@ -12,7 +12,7 @@ use crate::rows::{ResultEvent, Row, Source, Status, shown};
 use crate::sorted::{Cursor, find};
 
 /// Clocks of brokers and database may differ by this much, in milliseconds.
-const CLOCKS: i64 = 60_000;
+pub(super) const CLOCKS: i64 = 60_000;
 
 /// Rejections that leave no row.
 pub(super) fn refusals(data: &Data) -> [Code; 3] {

@@ -203,6 +203,7 @@ mod tests {
         data.tables.reversals.push(Reversal {
             id: command.id,
             amount: command.amount,
+            recorded_at: data.now,
         });
         data.tables.came_back.insert(command.origin);
         let of = |it: &&Posting| it.kind == EntryKind::TransitConfirmed as i16;

@@ -6,8 +6,8 @@ use mypay_schemas::Flow;
 use sqlx::PgConnection;
 
 use super::{
-    Awaited, Cancel, Closing, Command, Contract, Payout, Reversal, Slip, Stage, State, Tables,
-    TopUp,
+    Awaited, Cancel, Closing, Command, Contract, Hold, Payout, Reversal, Slip, Stage, State,
+    Tables, TopUp,
 };
 use crate::copy;
 use crate::error::AuditError;
@@ -30,6 +30,7 @@ pub(crate) async fn load(
         slips: slips(connection).await?,
         cancels: cancels(connection).await?,
         payouts: payouts(connection, texts).await?,
+        holds: holds(connection).await?,
         closings: closings(connection, texts).await?,
         commands: commands(connection, texts).await?,
         reversals: reversals(connection).await?,
@@ -42,6 +43,7 @@ pub(crate) async fn load(
     sorted::sort(&mut tables.slips);
     sorted::sort(&mut tables.cancels);
     sorted::sort(&mut tables.payouts);
+    sorted::sort(&mut tables.holds);
     sorted::sort(&mut tables.closings);
     sorted::sort(&mut tables.commands);
     sorted::sort(&mut tables.reversals);
@@ -134,8 +136,10 @@ async fn payouts(
     connection: &mut PgConnection,
     texts: &Interned,
 ) -> Result<Vec<Payout>, AuditError> {
-    const QUERY: &str = "SELECT payout_id, run_id, franchise_id, gross, cancelled, commission, \
-                         owed, net, from_bank, firmbanking_id, state FROM settlement.payout";
+    const QUERY: &str = "SELECT p.payout_id, p.run_id, p.franchise_id, p.gross, p.cancelled, \
+                         p.commission, p.owed, p.net, p.from_bank, p.firmbanking_id, p.state, \
+                         r.made_at \
+                         FROM settlement.payout p JOIN settlement.run r USING (run_id)";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         rows.push(Payout {
@@ -150,6 +154,23 @@ async fn payouts(
             bank: texts.optional(fields.text()?),
             command: fields.id()?,
             stage: Stage::of(fields.text()?),
+            made_at: fields.millis()?,
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+async fn holds(connection: &mut PgConnection) -> Result<Vec<Hold>, AuditError> {
+    const QUERY: &str = "SELECT hold_id, franchise_id, placed_at, released_at FROM settlement.hold";
+    let mut rows = Vec::new();
+    copy::rows(connection, QUERY, |fields| {
+        rows.push(Hold {
+            hold: fields.id()?,
+            franchise: fields.id()?,
+            placed_at: fields.millis()?,
+            released_at: fields.millis()?,
         });
         Ok(())
     })
@@ -233,12 +254,13 @@ async fn commands(
 }
 
 async fn reversals(connection: &mut PgConnection) -> Result<Vec<Reversal>, AuditError> {
-    const QUERY: &str = "SELECT firmbanking_id, amount FROM banking.reversal";
+    const QUERY: &str = "SELECT firmbanking_id, amount, recorded_at FROM banking.reversal";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         rows.push(Reversal {
             id: fields.id()?,
             amount: fields.i64()?,
+            recorded_at: fields.millis()?,
         });
         Ok(())
     })

@@ -5,7 +5,7 @@ use mypay_schemas::decoder::Poison as Why;
 use rdkafka::message::Message as _;
 use serde::de::DeserializeOwned;
 
-use super::{Role, Taken, at, dead_letters, requests, results, reversals};
+use super::{Role, Taken, at, came_back, dead_letters, requests, results, reversals};
 use crate::decoding::Decoding;
 use crate::error::AuditError;
 use crate::interned::Interned;
@@ -41,6 +41,7 @@ impl Reader<'_> {
                 Role::Request => requests::read(self, flow, message, &mut taken),
                 Role::Result => results::read(self, flow, message, &mut taken),
                 Role::Reversal => reversals::read(self, message, &mut taken),
+                Role::CameBack => came_back::read(self, flow, message, &mut taken),
                 Role::DeadLetter => {
                     dead_letters::read(self, flow, message, &mut taken);
                     Ok(())

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::requests::{is_bad_correlation, is_too_large};
 use super::{Taken, at, hash_of, uuid};
 use crate::error::AuditError;
-use crate::rows::{Kind, Message, Place, Poison, Source};
+use crate::rows::{Kind, Message, Place, Poison, ReversalEvent, Source};
 
 /// The flows that pay out.
 const PAYING_OUT: [(Flow, &str); 3] = [
@@ -54,6 +54,13 @@ pub(super) fn read(
             return Ok(());
         }
     };
+    taken.came_back.push(ReversalEvent {
+        origin: uuid(&reversal.request_id),
+        message_id: uuid(&reversal.message_id),
+        amount: reversal.amount,
+        partition: message.partition(),
+        offset: message.offset(),
+    });
     let of = PAYING_OUT
         .into_iter()
         .find(|(_, purpose)| *purpose == reversal.purpose);

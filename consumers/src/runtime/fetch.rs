@@ -27,6 +27,7 @@ use super::dead_letter::Why;
 use super::emit::UnderWay;
 use super::handler::{Arrived, Handler, Raw};
 use super::intake::{Arrival, Intake, LaneKey};
+use super::lag;
 use super::metrics::{Metrics, Step};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -54,6 +55,8 @@ pub struct GroupContext<M> {
 impl<M: Send + Sync + 'static> ClientContext for GroupContext<M> {
     fn stats(&self, statistics: Statistics) {
         self.requests.take(&statistics);
+        let lags = lag::of_all(&statistics, &self.intake.done_to());
+        self.metrics.lags(&lags);
     }
 }
 

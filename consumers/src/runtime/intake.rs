@@ -319,6 +319,14 @@ impl<M> Intake<M> {
             .collect()
     }
 
+    /// Up to which offset each lane is done with, its results in Kafka.
+    pub fn done_to(&self) -> HashMap<LaneKey, i64> {
+        let state = self.lock();
+        let done_to = |queue: &LaneQueue<M>| queue.emitted.load(Ordering::Acquire);
+        let lanes = state.lanes.iter();
+        lanes.map(|(lane, queue)| (*lane, done_to(queue))).collect()
+    }
+
     /// The emitter has taken events up: their lanes may have batches ready.
     pub fn look_again(&self) {
         self.ready.notify_one();

@@ -1,7 +1,8 @@
 //! What a consumer counts, and where its time goes, as Prometheus reads it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mypay_idempotency::requests::Told;
@@ -12,6 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use super::lag::Lag;
 
 type Seconds = Counter<f64, AtomicU64>;
 
@@ -103,6 +106,13 @@ struct OfClient {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPartition {
+    flow: &'static str,
+    topic: String,
+    partition: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOutcome {
     flow: &'static str,
     outcome: &'static str,
@@ -118,6 +128,7 @@ pub struct Families {
     transactions: Family<OfFlow, Histogram, fn() -> Histogram>,
     requests: Family<OfClient, Counter>,
     assigned: Family<OfFlow, Gauge<f64, AtomicU64>>,
+    lag: Family<OfPartition, Gauge>,
 }
 
 fn counted(requests: &Counter) -> Told {
@@ -145,6 +156,7 @@ impl Families {
             transactions: Family::new_with_constructor(sizes as fn() -> Histogram),
             requests: Family::default(),
             assigned: Family::default(),
+            lag: Family::default(),
         };
         registry.register(
             "mypay_consumer_step_seconds",
@@ -181,6 +193,12 @@ impl Families {
             "When the group last gave partitions to this consumer",
             families.assigned.clone(),
         );
+        registry.register(
+            "mypay_consumer_lag_offsets",
+            "Offsets of an assigned partition up to its last stable one that are not done with: \
+             handled, and their results in Kafka",
+            families.lag.clone(),
+        );
         families
     }
 
@@ -216,8 +234,21 @@ impl Families {
             fetch_requests: requests("consumer"),
             emit_requests: requests("producer"),
             assigned: self.assigned.get_or_create(&of_flow).clone(),
+            lag: Lags {
+                flow: name,
+                family: self.lag.clone(),
+                told: Arc::default(),
+            },
         }
     }
+}
+
+/// The lags of one flow's partitions, and those that were told last.
+#[derive(Debug, Clone)]
+struct Lags {
+    flow: &'static str,
+    family: Family<OfPartition, Gauge>,
+    told: Arc<Mutex<HashSet<OfPartition>>>,
 }
 
 /// The metrics of one flow. Clones count into the same numbers.
@@ -239,6 +270,7 @@ pub struct Metrics {
     fetch_requests: Counter,
     emit_requests: Counter,
     assigned: Gauge<f64, AtomicU64>,
+    lag: Lags,
 }
 
 impl Metrics {
@@ -267,6 +299,27 @@ impl Metrics {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.assigned
             .set(now.map_or(0.0, |since| since.as_secs_f64()));
+    }
+
+    /// Tells how far each partition is behind. One that is not among them is another
+    /// consumer's now, and told no more.
+    pub(super) fn lags(&self, lags: &[Lag]) {
+        let Lags { flow, family, told } = &self.lag;
+        let mut now = HashSet::with_capacity(lags.len());
+        for (topic, partition, lag) in lags {
+            let of_partition = OfPartition {
+                flow,
+                topic: topic.clone(),
+                partition: *partition,
+            };
+            family.get_or_create(&of_partition).set(*lag);
+            now.insert(of_partition);
+        }
+        let mut told = told.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for gone in told.difference(&now) {
+            family.remove(gone);
+        }
+        *told = now;
     }
 
     /// A stop watch over successive steps.
@@ -313,6 +366,28 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_lag_of_a_partition_that_is_gone_is_told_no_more() {
+        let mut registry = Registry::default();
+        let metrics = Families::register(&mut registry).of(Flow::Payment);
+        let read = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+            text
+        };
+        let topic = || Flow::Payment.request_topic().to_owned();
+        let line = |partition, lag| {
+            format!(
+                "mypay_consumer_lag_offsets{{flow=\"payment\",topic=\"my.payment.request\",\
+                 partition=\"{partition}\"}} {lag}\n"
+            )
+        };
+        metrics.lags(&[(topic(), 0, 7), (topic(), 1, 0)]);
+        assert!(read().contains(&line(0, 7)) && read().contains(&line(1, 0)));
+        metrics.clone().lags(&[(topic(), 1, 9)]);
+        assert!(!read().contains("partition=\"0\"") && read().contains(&line(1, 9)));
     }
 
     #[test]

@@ -1,16 +1,26 @@
 //! Rounds of random requests whose outcomes are certain.
 
-use std::collections::HashSet;
+mod payments;
+mod top_ups;
 
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::{BankReceiver, RemittanceRequest};
 use uuid::Uuid;
 
+use self::top_ups::Short;
+
 use super::certain::{Span, Topic};
 use super::ledger::{
-    Account, CAP, FEE_TO_BANK, Ledger, RECHARGE_MIN, REMITTANCE_DAY, REMITTANCE_MAX, key, ours,
+    Account, After, FEE_TO_BANK, Ledger, RECHARGE_MIN, REMITTANCE_MAX, key, korean, near_midnight,
+    ours,
 };
 use crate::banks::command;
 use crate::requests::{cancel, payment, payout, recharge, remittance};
@@ -58,11 +68,13 @@ pub struct Draw {
     pub ledger: Ledger,
     /// Accounts that remittances go to, and whose they are.
     pub receivers: Vec<(BankAccount, String)>,
-    /// The payments' requests, in the order of the ledger's.
-    paid: Vec<PaymentRequest>,
-    /// The banks' transfers are told apart by these.
+    /// The payments' requests, those that wait for their top-ups, too.
+    paid: HashMap<Uuid, PaymentRequest>,
+    /// The banks' transfers of a round are told apart by these.
     used: HashSet<(Account, i64)>,
     spans: Vec<Span>,
+    /// Whether the day's limits are for the same day all through the round.
+    one_day: bool,
     rng: fastrand::Rng,
 }
 
@@ -72,9 +84,10 @@ impl Draw {
         Self {
             ledger,
             receivers,
-            paid: Vec::new(),
+            paid: HashMap::new(),
             used: HashSet::new(),
             spans: Vec::new(),
+            one_day: true,
             rng,
         }
     }
@@ -84,27 +97,40 @@ impl Draw {
         &mut self.rng
     }
 
-    /// A round of so many requests, in the order in which they are to be sent.
-    pub fn round(&mut self, count: usize) -> Vec<Drawn> {
-        let balances = self.ledger.members.iter().map(|member| member.balance);
-        self.spans = balances.map(Span::new).collect();
+    /// A round of so many requests, in the order in which they are to be sent, soon
+    /// after `now`.
+    pub fn round(&mut self, count: usize, now: DateTime<Utc>) -> Vec<Drawn> {
+        self.begin_round(now);
         let mut drawn = Vec::with_capacity(count);
         // What is not certain is drawn again; a town where nothing is any more, is not.
         for _ in 0..count * 50 {
             if drawn.len() == count {
                 break;
             }
+            // What a top-up finds is certain before other money moves.
+            let early = drawn.len() < count / 6 && self.rng.bool();
             drawn.extend(match self.rng.u32(0..100) {
+                _ if early => self.short_one(),
                 0..20 => self.recharge(),
                 20..42 => self.remittance(),
                 42..58 => self.payout(),
-                58..78 => self.payment(),
-                78..92 => self.cancel(),
-                92..95 => self.direct(),
+                58..75 => self.payment(),
+                75..89 => self.cancel(),
+                89..92 => self.direct(),
+                92..95 => self.short_one(),
                 _ => self.nonsense(),
             });
         }
         drawn
+    }
+
+    fn begin_round(&mut self, now: DateTime<Utc>) {
+        let korean = korean(now);
+        self.ledger.quiet_on(korean.date());
+        self.one_day = !near_midnight(korean);
+        let balances = self.ledger.members.iter().map(|member| member.balance);
+        self.spans = balances.map(Span::new).collect();
+        self.used.clear();
     }
 
     fn member(&mut self) -> usize {
@@ -172,7 +198,18 @@ impl Draw {
     fn remittance(&mut self) -> Option<Drawn> {
         let (from, to) = (self.member(), self.member());
         let amount = self.won();
-        let request = self.remit(from, to, amount)?;
+        self.remit(from, to, amount)
+    }
+
+    fn remit(&mut self, from: usize, to: usize, amount: i64) -> Option<Drawn> {
+        if from == to {
+            return None;
+        }
+        let members = &self.ledger.members;
+        let request = remittance(members[from].id, members[to].id, amount);
+        if !self.may_remit(from, amount)? {
+            return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
+        }
         let enough = self.spans[from].covers(Topic::Remittance, amount);
         match (self.spans[to].fits(amount), enough) {
             (Some(true), Some(true)) => {
@@ -195,14 +232,23 @@ impl Draw {
                 self.spans[from].too_much(Topic::Remittance, amount);
                 Some(rejected(Body::Remittance(request), "insufficient_funds"))
             }
+            (Some(true), Some(false)) if self.spans[to].may_come(amount) => {
+                let short = Short::new(from, Topic::Remittance, amount);
+                let after = After::Remit { to, amount };
+                let drawn = self.recharges_first(short, Body::Remittance(request), after)?;
+                if drawn.outcome == Outcome::AwaitsBank {
+                    self.spans[to].comes_capped(amount);
+                }
+                Some(drawn)
+            }
             _ => None,
         }
     }
 
-    fn remit(&mut self, from: usize, to: usize, amount: i64) -> Option<RemittanceRequest> {
-        let sender = &self.ledger.members[from];
-        let allowed = from != to && sender.sent + amount <= REMITTANCE_DAY;
-        allowed.then(|| remittance(sender.id, self.ledger.members[to].id, amount))
+    /// Whether the day's limit allows it, in every order; `None`: it depends.
+    fn may_remit(&self, from: usize, amount: i64) -> Option<bool> {
+        let allowed = self.ledger.members[from].may_remit(amount);
+        allowed.filter(|allowed| *allowed || self.one_day)
     }
 
     /// Whether nobody tops a member up who has too little.
@@ -211,12 +257,14 @@ impl Draw {
     }
 
     fn payout(&mut self) -> Option<Drawn> {
-        let from = self.member();
+        let (from, amount) = (self.member(), self.won());
+        self.pay_out(from, amount)
+    }
+
+    fn pay_out(&mut self, from: usize, amount: i64) -> Option<Drawn> {
         let (to, holder) = self.receivers[self.rng.usize(..self.receivers.len())].clone();
-        let amount = self.won();
         let amount = self.unique(&to, amount);
-        let sender = &self.ledger.members[from];
-        if amount > REMITTANCE_MAX || sender.sent + amount > REMITTANCE_DAY {
+        if amount > REMITTANCE_MAX {
             return None;
         }
         let mismatch = self.rng.u32(0..10) == 0;
@@ -229,8 +277,12 @@ impl Draw {
                 holder
             },
         };
-        let request = payout(sender.id, receiver, amount);
+        let request = payout(self.ledger.members[from].id, receiver, amount);
+        if !self.may_remit(from, amount)? {
+            return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
+        }
         let whole = amount + FEE_TO_BANK;
+        let poor = self.is_poor(from);
         let span = &mut self.spans[from];
         match span.covers(Topic::Remittance, whole) {
             // All of it may come back.
@@ -247,78 +299,26 @@ impl Draw {
                 self.ledger.pay_out(drawn.id, from, to, amount, mismatch);
                 Some(drawn)
             }
-            Some(false) if self.is_poor(from) => {
+            Some(false) if poor => {
                 self.spans[from].too_much(Topic::Remittance, whole);
                 Some(rejected(Body::Remittance(request), "insufficient_funds"))
             }
-            _ => None,
-        }
-    }
-
-    fn payment(&mut self) -> Option<Drawn> {
-        let member = self.member();
-        let franchise = self.rng.usize(..self.ledger.franchises.len());
-        let amount = self.won();
-        let (payer, shop) = (
-            self.ledger.members[member].id,
-            self.ledger.franchises[franchise].id,
-        );
-        let request = payment(payer, shop, "order", amount);
-        let span = &mut self.spans[member];
-        match span.covers(Topic::Payment, amount) {
-            Some(true) if span.may_go(amount) => {
-                span.goes(Topic::Payment, amount);
-                let drawn = completed(Body::Payment(request.clone()));
-                self.ledger.pay(drawn.id, member, franchise, amount);
-                self.paid.push(request);
+            Some(false) => {
+                let short = Short::new(from, Topic::Remittance, whole);
+                let after = After::PayOut {
+                    to,
+                    amount,
+                    mismatch,
+                };
+                let drawn = self.recharges_first(short, Body::Remittance(request), after)?;
+                if drawn.outcome == Outcome::AwaitsBank {
+                    // All of it may come back, and the top-up stays.
+                    self.spans[from].comes(whole);
+                }
                 Some(drawn)
             }
-            Some(false) if self.is_poor(member) => {
-                self.spans[member].too_much(Topic::Payment, amount);
-                Some(rejected(Body::Payment(request), "insufficient_funds"))
-            }
             _ => None,
         }
-    }
-
-    fn cancel(&mut self) -> Option<Drawn> {
-        if self.paid.is_empty() {
-            return None;
-        }
-        // The newest are cancelled most.
-        let back = self.rng.usize(..self.paid.len().min(30));
-        let which = self.paid.len() - 1 - back;
-        let (member, left) = {
-            let payment = &self.ledger.payments[which];
-            (payment.member, payment.gross - payment.refunded)
-        };
-        if self.rng.u32(0..12) == 0 {
-            let mut foreign = cancel(&self.paid[which], 0);
-            foreign.franchise_id = Uuid::now_v7().to_string();
-            return Some(rejected(Body::Payment(foreign), "foreign_payment"));
-        }
-        let asked = match self.rng.u32(0..3) {
-            0 => 0,
-            1 => self.rng.i64(1..=left.max(1)),
-            _ => self.rng.i64(1..=left.max(1) * 2),
-        };
-        let request = Body::Payment(cancel(&self.paid[which], asked));
-        if left == 0 {
-            return Some(rejected(request, "already_cancelled"));
-        }
-        if asked > left {
-            return Some(rejected(request, "cancel_exceeds_payment"));
-        }
-        let amount = if asked == 0 { left } else { asked };
-        if !self.spans[member].may_come(amount) {
-            return None;
-        }
-        self.spans[member].comes(amount);
-        self.ledger.cancel(which, amount);
-        Some(Drawn {
-            in_order: true,
-            ..completed(request)
-        })
     }
 
     fn direct(&mut self) -> Option<Drawn> {
@@ -343,10 +343,12 @@ impl Draw {
     /// What nobody may ask for.
     fn nonsense(&mut self) -> Option<Drawn> {
         let (one, other) = (self.member(), self.member());
+        let won = self.rng.i64(1..10_000);
+        let just = if self.rng.bool() { 1 } else { won };
+        let may_remit = self.may_remit(one, won) == Some(true);
         let (one, other) = (self.ledger.members[one].id, self.ledger.members[other].id);
         let stranger = Uuid::now_v7();
         let shop = self.ledger.franchises[0].id;
-        let won = self.rng.i64(1..10_000);
         let (body, reason) = match self.rng.u32(0..9) {
             0 => (Body::Recharge(recharge(one, -won)), "invalid_amount"),
             1 => (Body::Recharge(recharge(stranger, 10_000)), "unknown_member"),
@@ -354,9 +356,9 @@ impl Draw {
                 Body::Remittance(remittance(stranger, one, won)),
                 "unknown_member",
             ),
-            3 => (Body::Remittance(remittance(one, one, won)), "same_member"),
+            3 if may_remit => (Body::Remittance(remittance(one, one, won)), "same_member"),
             4 if one != other => (
-                Body::Remittance(remittance(one, other, CAP + won)),
+                Body::Remittance(remittance(one, other, REMITTANCE_MAX + just)),
                 "remittance_limit_exceeded",
             ),
             5 => (

@@ -1,9 +1,18 @@
 //! The second ledger: single entries in plain numbers, one request after the other.
 
+mod day;
+mod told;
+mod top_ups;
+
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use mypay_schemas::firmbanking::BankAccount;
 use uuid::Uuid;
+
+pub use day::{korean, near_midnight};
+pub use told::Told;
+pub use top_ups::{After, top_up};
 
 /// What a member may hold, recharges that are under way counted in.
 pub const CAP: i64 = 2_000_000;
@@ -35,8 +44,10 @@ pub struct Member {
     pub balance: i64,
     /// Recharges under way, whole won.
     pub pending: i64,
-    /// Remitted so far, whole won.
+    /// Remitted for certain on this day, whole won.
     pub sent: i64,
+    /// The same with what waits for top-ups, whole won.
+    pub perhaps_sent: i64,
 }
 
 /// A franchise, and what it has.
@@ -86,6 +97,8 @@ pub enum Whose {
     Remittance(usize),
     /// A franchise's payout.
     Settlement(usize),
+    /// A member's, coming in for a request that lacked it.
+    TopUp(usize),
     /// Our own.
     Direct,
 }
@@ -118,6 +131,12 @@ pub struct Ledger {
     pub payments: Vec<Payment>,
     /// Commands that no bank has answered yet.
     pub commands: Vec<Command>,
+    /// What waits for its top-up, by request.
+    pub after: BTreeMap<Uuid, After>,
+    /// What was recharged on the way, by request, whole won.
+    pub topped_up: BTreeMap<Uuid, i64>,
+    /// The day in Korea that limits are for.
+    pub day: NaiveDate,
     /// What banks take for a command, whole won, by code: those that have a contract.
     pub fees: BTreeMap<String, i64>,
     /// What accounts at banks have, whole won.
@@ -144,13 +163,18 @@ impl Ledger {
 
     /// A recharge begins.
     pub fn recharge(&mut self, request: Uuid, member: usize, amount: i64) {
+        self.draw_from_bank(request, member, amount, Whose::Recharge(member));
+    }
+
+    /// Money is to come from a member's bank account.
+    fn draw_from_bank(&mut self, request: Uuid, member: usize, amount: i64, whose: Whose) {
         let Some(from) = self.members[member].account.clone() else {
             return;
         };
         self.members[member].pending += amount;
         self.commands.push(Command {
             request: Some(request),
-            whose: Whose::Recharge(member),
+            whose,
             to: ours(&from.bank_code),
             from,
             amount,
@@ -161,7 +185,7 @@ impl Ledger {
     /// Money goes from member to member.
     pub fn remit(&mut self, from: usize, to: usize, amount: i64) {
         self.members[from].balance -= amount;
-        self.members[from].sent += amount;
+        self.members[from].remits(amount);
         self.members[to].balance += amount;
     }
 
@@ -175,7 +199,7 @@ impl Ledger {
         mismatch: bool,
     ) {
         self.members[from].balance -= amount + FEE_TO_BANK;
-        self.members[from].sent += amount;
+        self.members[from].remits(amount);
         self.commands.push(Command {
             request: Some(request),
             whose: Whose::Remittance(from),
@@ -266,6 +290,13 @@ impl Ledger {
             Whose::Recharge(member) => {
                 self.members[member].pending -= amount;
                 self.members[member].balance += moved * amount;
+            }
+            Whose::TopUp(member) => {
+                self.members[member].pending -= amount;
+                self.members[member].balance += moved * amount;
+                if let Some(request) = command.request {
+                    self.go_on(request, member, done.then_some(amount));
+                }
             }
             Whose::Remittance(member) if undone => self.members[member].balance += amount,
             Whose::Remittance(member) if !done => {

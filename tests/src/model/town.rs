@@ -1,13 +1,14 @@
 //! Who takes part in a model test, in the world and in the second ledger.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use chrono::Utc;
 use mypay_bank::BankClient;
 use mypay_bank::wire::{AccountKind, AccountSeed};
 use mypay_schemas::firmbanking::BankAccount;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::ledger::{Franchise, Ledger, Member, key, ours};
+use super::ledger::{Franchise, Ledger, Member, REMITTANCE_DAY, key, korean, ours};
 use crate::banks::HOLDER;
 use crate::world::World;
 
@@ -17,6 +18,10 @@ const WITHOUT_CONTRACT: &str = "088";
 /// Members with a registered account, and those without.
 const MEMBERS: [usize; 2] = [8, 4];
 const OPENING: i64 = 600_000;
+/// Members with a registered account and nothing yet: they are topped up.
+const NEWCOMERS: usize = 8;
+/// What one member with an account and one without may remit yet on this day.
+const LEFT_OF_THE_DAY: i64 = 50_000;
 /// What a member has at the bank.
 const SAVINGS: i64 = 100_000_000;
 
@@ -33,8 +38,15 @@ impl World {
             ledger.fees.insert(code.to_owned(), rules.fee);
         }
         let members = self.members(MEMBERS.iter().sum(), OPENING).await?;
-        for (number, id) in members.into_iter().enumerate() {
-            let account = match number < MEMBERS[0] {
+        let spent = [members[0], members[MEMBERS[0]]];
+        let newcomers = self.members(NEWCOMERS, 0).await?;
+        let (rich, poor) = members.split_at(MEMBERS[0]);
+        let with_account = rich.iter().chain(&newcomers);
+        let all = with_account
+            .map(|id| (*id, true))
+            .chain(poor.iter().map(|id| (*id, false)));
+        for (number, (id, has_account)) in all.enumerate() {
+            let account = match has_account {
                 true => {
                     let code = CONTRACTS[number % 2];
                     let account = self.saver(bank, code).await?;
@@ -46,11 +58,13 @@ impl World {
             ledger.members.push(Member {
                 id,
                 account,
-                balance: OPENING,
+                balance: if newcomers.contains(&id) { 0 } else { OPENING },
                 pending: 0,
                 sent: 0,
+                perhaps_sent: 0,
             });
         }
+        self.have_remitted(&spent, &mut ledger).await?;
         // One at each bank, one whose account is another's, one without an account.
         let shops = [
             (Some("004"), true),
@@ -100,6 +114,27 @@ impl World {
             ledger.at_bank.insert(key(&account), won);
         }
         Ok((ledger, receivers))
+    }
+
+    /// Members have remitted today nearly what a day allows.
+    async fn have_remitted(&self, members: &[Uuid], ledger: &mut Ledger) -> anyhow::Result<()> {
+        ledger.day = korean(Utc::now()).date();
+        let sent = REMITTANCE_DAY - LEFT_OF_THE_DAY;
+        let spent = ledger
+            .members
+            .iter_mut()
+            .filter(|it| members.contains(&it.id));
+        spent.for_each(|member| member.sent = sent);
+        let done = sqlx::query(
+            "UPDATE money.account SET sent_on = $2, sent = $3 WHERE account_id = ANY($1)",
+        )
+        .bind(members)
+        .bind(ledger.day)
+        .bind(sent)
+        .execute(&self.pool)
+        .await?;
+        ensure!(done.rows_affected() == members.len() as u64, "no accounts");
+        Ok(())
     }
 
     /// What an account holds, by the bank's word, whole won.

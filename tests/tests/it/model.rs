@@ -2,9 +2,9 @@
 //! duplicates, a bank that loses answers, refuses and undoes, and consumers that
 //! are killed meanwhile.
 //!
-//! `MYPAY_SEED` draws the same requests again (the bank's faults fall on other
-//! ones where the commands come in another order); `MYPAY_MODEL_COUNT` makes it
-//! longer. [`mypay_tests::model`] says why the order does not matter.
+//! `MYPAY_MODEL_SEED` draws other requests (the bank's faults fall on other ones
+//! where the commands come in another order); `MYPAY_MODEL_COUNT` makes it longer.
+//! [`mypay_tests::model`] says why the order does not matter.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,18 +15,23 @@ use mypay_bank::BankClient;
 use mypay_bank::dummy::Dial;
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::BankAccount;
+use mypay_schemas::payment::PaymentResult;
+use mypay_schemas::remittance::RemittanceResult;
 use mypay_schemas::settlement::SettlementRequest;
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::model::draw::{Body, Draw, Drawn, Outcome};
-use mypay_tests::model::ledger::Whose;
+use mypay_tests::model::ends::{Won, are_the_same};
 use mypay_tests::model::truth::{Number, Truth};
 use mypay_tests::requests::Outgoing;
 use mypay_tests::topic::Offsets;
 use mypay_tests::{Program, World, eventually};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::day::LONG;
 
+/// Which requests are drawn where nothing is said.
+const SEED: u64 = 20_261_126;
 /// Requests, where nothing is said; and how many between two quiet moments.
 const COUNT: usize = 360;
 const ROUND: usize = 120;
@@ -36,15 +41,19 @@ const PER_SECOND: usize = 90;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_sequence_ends_as_a_second_ledger_says() -> anyhow::Result<()> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seed = number("MYPAY_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seed = number("MYPAY_MODEL_SEED").unwrap_or(SEED);
     let count = number("MYPAY_MODEL_COUNT").map_or(COUNT, |count| count as usize);
-    eprintln!("MYPAY_SEED={seed} MYPAY_MODEL_COUNT={count}");
+    let again = format!("MYPAY_MODEL_SEED={seed} MYPAY_MODEL_COUNT={count}");
+    eprintln!("{again}");
+    run(seed, count).await.context(again)
+}
+
+async fn run(seed: u64, count: usize) -> anyhow::Result<()> {
     let world = World::begin().await?;
     let mut run = Run::begin(&world, seed, count).await?;
     for round in 0..count.div_ceil(ROUND) {
-        run.round(round)
-            .await
-            .with_context(|| format!("MYPAY_SEED={seed}, round {round}"))?;
+        let rounded = run.round(round).await;
+        rounded.with_context(|| format!("round {round}"))?;
     }
     run.end().await
 }
@@ -124,7 +133,7 @@ impl<'a> Run<'a> {
         if round > 0 {
             self.staff_at_work().await?;
         }
-        let drawn = self.draw.round(ROUND);
+        let drawn = self.draw.round(ROUND, Utc::now());
         ensure!(drawn.len() == ROUND, "only {} are certain", drawn.len());
         let messages = self.messages(&drawn)?;
         let pumping = self.world.pump(messages, PER_SECOND)?;
@@ -233,52 +242,85 @@ impl<'a> Run<'a> {
         .await
     }
 
-    /// What the banks did, the second ledger hears from their own book.
+    /// What the banks did, the second ledger hears from their own book; what was
+    /// topped up goes on to other banks then.
     async fn hear_the_banks(&mut self) -> anyhow::Result<()> {
         let mut truth = Truth::read(&self.world.pool, &mut self.read).await?;
-        for command in std::mem::take(&mut self.draw.ledger.commands) {
-            let (done, undone) = truth.of(&command)?;
-            self.draw.ledger.answered(&command, done, undone);
-            let flow = match command.whose {
-                Whose::Recharge(_) => Flow::Recharge,
-                Whose::Remittance(_) => Flow::Remittance,
-                Whose::Settlement(_) => continue,
-                Whose::Direct => Flow::Firmbanking,
-            };
-            if let Some(request) = command.request.filter(|_| !command.mismatch) {
-                let must = if done {
-                    Must::Complete
-                } else {
-                    Must::BeRefused
-                };
-                self.must(flow, &request.to_string(), must);
+        loop {
+            let commands = std::mem::take(&mut self.draw.ledger.commands);
+            if commands.is_empty() {
+                return truth.is_used_up();
+            }
+            for command in commands {
+                let (done, undone) = truth.of(&command)?;
+                for (flow, request, must) in self.draw.ledger.told(&command, done) {
+                    self.must(flow, &request.to_string(), must);
+                }
+                self.draw.ledger.answered(&command, done, undone);
             }
         }
-        truth.is_used_up()
     }
 
     async fn both_have_the_same(&self) -> anyhow::Result<()> {
         let ledger = &self.draw.ledger;
         let members: Vec<Uuid> = ledger.members.iter().map(|member| member.id).collect();
-        let balances = self.world.balances(&members).await?;
-        for member in &ledger.members {
-            let (id, ours, theirs) = (member.id, balances[&member.id], member.balance);
-            ensure!(
-                ours == theirs && member.pending == 0,
-                "{id} has {ours} won, by the second ledger {theirs}"
-            );
-        }
+        let theirs = ledger.members.iter().map(|it| (it.id, it.balance));
+        are_the_same(
+            "members' balances",
+            &won(self.world.balances(&members).await?),
+            &won(theirs),
+        )?;
+        let pending = ledger.members.iter().find(|member| member.pending != 0);
+        ensure!(pending.is_none(), "recharges under way: {pending:?}");
         let shops: Vec<Uuid> = ledger.franchises.iter().map(|shop| shop.id).collect();
-        let payables = self.world.payables(&shops).await?;
-        for (number, id) in shops.iter().enumerate() {
-            let ours = payables.get(id).copied().unwrap_or(0);
-            let theirs = ledger.payable(number);
-            ensure!(
-                ours == theirs,
-                "franchise {id} is owed {ours} won, by the second ledger {theirs}"
-            );
+        // Who was never paid has no account yet.
+        let mut ours: HashMap<Uuid, i64> = shops.iter().map(|id| (*id, 0)).collect();
+        ours.extend(self.world.payables(&shops).await?);
+        let theirs = shops.iter().enumerate();
+        let theirs = theirs.map(|(number, id)| (*id, ledger.payable(number)));
+        are_the_same("debts to franchises", &won(ours), &won(theirs))
+    }
+
+    /// What results say was topped up.
+    async fn both_topped_up_the_same(&self) -> anyhow::Result<()> {
+        let (remittances, payments) = (Flow::Remittance, Flow::Payment);
+        let remitted: Vec<RemittanceResult> = self.told(remittances).await?;
+        let paid: Vec<PaymentResult> = self.told(payments).await?;
+        let told = remitted
+            .into_iter()
+            .map(|it| (it.request_id, it.topped_up))
+            .chain(paid.into_iter().map(|it| (it.request_id, it.topped_up)));
+        let asked = [remittances, payments].map(|flow| self.asked.get(&flow));
+        let asked: HashSet<String> = asked.into_iter().flatten().flat_map(Asked::ids).collect();
+        let ours: Won = told.filter(|(id, _)| asked.contains(id)).collect();
+        let mut theirs: Won = asked.into_iter().map(|id| (id, 0)).collect();
+        theirs.extend(won(self.draw.ledger.topped_up.clone()));
+        let count = self.draw.ledger.topped_up.len();
+        ensure!(count > 0, "nothing was topped up");
+        eprintln!("{count} requests were topped up");
+        are_the_same("top-ups", &ours, &theirs)
+    }
+
+    /// Results of a flow since the beginning.
+    async fn told<T: DeserializeOwned>(&self, flow: Flow) -> anyhow::Result<Vec<T>> {
+        let (topic, before) = (flow.result_topic(), &self.before[&flow]);
+        self.world.decoded(topic, before).await
+    }
+
+    async fn banks_have_the_same(&self) -> anyhow::Result<()> {
+        let mut ours = Won::new();
+        let mut theirs = Won::new();
+        for ((bank_code, account_number), must_have) in &self.draw.ledger.at_bank {
+            let account = BankAccount {
+                bank_code: bank_code.clone(),
+                account_number: account_number.clone(),
+            };
+            let has = self.world.at_bank(&self.bank, &account).await?;
+            let whose = format!("{bank_code} {account_number}");
+            ours.insert(whose.clone(), has);
+            theirs.insert(whose, *must_have);
         }
-        Ok(())
+        are_the_same("accounts at banks", &ours, &theirs)
     }
 
     /// That the comparison says something: it sees a single won.
@@ -311,17 +353,8 @@ impl<'a> Run<'a> {
                 .with_context(|| format!("results of {flow}"))?;
             count += asked.len();
         }
-        for ((bank_code, account_number), must_have) in &self.draw.ledger.at_bank {
-            let account = BankAccount {
-                bank_code: bank_code.clone(),
-                account_number: account_number.clone(),
-            };
-            let has = self.world.at_bank(&self.bank, &account).await?;
-            ensure!(
-                has == *must_have,
-                "{account:?} holds {has} won, by the second ledger {must_have}"
-            );
-        }
+        self.both_topped_up_the_same().await?;
+        self.banks_have_the_same().await?;
         eprintln!("{count} requests, and both ledgers say the same");
         self.world.dial(&self.bank, Dial::default()).await?;
         self.world.all_contracts().await?;
@@ -330,4 +363,9 @@ impl<'a> Run<'a> {
         }
         self.world.audit_is_clean_as_it_is().await
     }
+}
+
+fn won(of: impl IntoIterator<Item = (Uuid, i64)>) -> Won {
+    let of = of.into_iter();
+    of.map(|(whose, won)| (whose.to_string(), won)).collect()
 }

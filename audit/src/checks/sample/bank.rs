@@ -100,6 +100,7 @@ pub(super) fn at_the_bank(data: &mut Data) {
         bank,
         command: command_of(payout()),
         stage: Stage::Completed,
+        made_at: AT as i64,
     });
     lines.sort_by_key(|line| (line.key(), line.line_number));
     data.bank = Some(Ok(Bank {
