@@ -86,3 +86,60 @@ pub fn refused(book: &mut Book, member_id: Uuid, amount: i64) {
     book.even_if_closed(member_id);
     book.reserve(member_id, -amount);
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use mypay_schemas::Flow;
+    use mypay_schemas::recharge::id_of_top_up;
+
+    use super::*;
+    use crate::MemberMoney;
+
+    const MEMBER: Uuid = Uuid::from_u128(0x0199_a1b2_c3d4_7e5f_8a9b_0c1d_2e3f_4a5b);
+
+    fn asked(message_id: Uuid, amount: i64, limits: &Limits) -> Decision<Draw> {
+        let day = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap();
+        let money = MemberMoney {
+            open: true,
+            balance: 0,
+            pending: 0,
+            sent_on: day,
+            sent: 0,
+        };
+        let account = |number: &str| BankAccount {
+            bank_code: "004".to_owned(),
+            account_number: number.to_owned(),
+        };
+        let request = RechargeRequest {
+            message_id: message_id.to_string(),
+            correlation_id: message_id.to_string(),
+            requested_at: 0,
+            member_id: MEMBER.to_string(),
+            amount,
+            causation_id: None,
+        };
+        decide(
+            &mut Book::new(day, [(MEMBER, money)]),
+            &request,
+            Some(&account("110123456789")),
+            Some(&account("990004000001")),
+            limits,
+        )
+    }
+
+    #[test]
+    fn the_smallest_recharge_is_that_of_a_direct_one() {
+        let limits = Limits {
+            recharge_min: 50_000,
+            ..Limits::default()
+        };
+        let below = Decision::Rejected(Reason::BelowRechargeMinimum);
+        assert_eq!(asked(MEMBER, 49_999, &limits), below);
+        let direct = asked(MEMBER, 50_000, &limits);
+        assert!(matches!(direct, Decision::AwaitsBank(_)), "{direct:?}");
+        // A remittance that lacks 12,000 won tops up 20,000, whatever the smallest is.
+        let top_up = asked(id_of_top_up(Flow::Remittance, MEMBER), 20_000, &limits);
+        assert!(matches!(top_up, Decision::AwaitsBank(_)), "{top_up:?}");
+    }
+}
