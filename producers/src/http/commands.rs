@@ -173,7 +173,7 @@ pub(crate) async fn of_member(
 async fn changes(pool: &PgPool, id: Uuid) -> Result<Vec<CommandChange>, sqlx::Error> {
     sqlx::query(
         "SELECT changed_at, state, detail FROM banking.firmbanking_history
-          WHERE firmbanking_id = $1 ORDER BY changed_at",
+          WHERE firmbanking_id = $1 ORDER BY seq",
     )
     .bind(id)
     .fetch_all(pool)
