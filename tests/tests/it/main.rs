@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod bank_rules;
 mod breaker;
 mod broker;
 mod cases;
@@ -14,6 +15,7 @@ mod database;
 mod day;
 mod dlq;
 mod faults;
+mod holders;
 mod kills;
 mod members;
 mod model;
