@@ -10,6 +10,8 @@ use std::time::Duration;
 pub use parse::ClassTableError;
 pub use reason::Reason;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use crate::rest_window::RestWindow;
 
 /// The table of the release, `answer_codes.yaml`.
@@ -91,6 +93,35 @@ impl Bank {
             .find(|(_, this)| *this == class)
             .map(|(code, _)| code.as_str())
     }
+
+    /// The last instant for an inquiry about what was sent then: well before the right
+    /// to inquire lapses, and not while the bank rests.
+    pub fn ask_by(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
+        let ask_by = self.lapses_at(sent_at) - self.lapse_margin();
+        self.rest_window.awake_until(ask_by)
+    }
+
+    /// When what was sent then is a case at the latest: halfway from [`Self::ask_by`] to
+    /// the lapse, so that people can still ask the bank.
+    pub fn case_by(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
+        self.lapses_at(sent_at) - self.lapse_margin() / 2
+    }
+
+    /// When the right to inquire about what was sent then lapses.
+    pub fn lapses_at(&self, sent_at: DateTime<Utc>) -> DateTime<Utc> {
+        sent_at + delta(self.inquiry_lapse)
+    }
+
+    /// How long before the lapse the last inquiry is made: an hour, and less of a right
+    /// that is short (in tests).
+    fn lapse_margin(&self) -> TimeDelta {
+        (delta(self.inquiry_lapse) / 10).min(TimeDelta::hours(1))
+    }
+}
+
+/// The table holds no time that does not fit (see `parse`).
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::zero())
 }
 
 /// All contracted banks by code.
@@ -162,6 +193,21 @@ mod tests {
         assert_eq!(table.classify("004", "9999"), None);
         assert_eq!(table.classify("004", ""), None);
         assert_eq!(table.classify("999", "0000"), None);
+    }
+
+    #[test]
+    fn the_last_inquiry_and_the_case_come_before_the_right_to_inquire_lapses() {
+        for bank in ClassTable::embedded().banks() {
+            // Each hour of a day: at some of them the lapse is in the bank's rest.
+            for hour in 0..24 {
+                let sent_at = DateTime::from_timestamp(1_772_400_000 + hour * 3_600, 0).unwrap();
+                let (ask_by, case_by) = (bank.ask_by(sent_at), bank.case_by(sent_at));
+                assert!(!bank.rest_window.contains(ask_by), "{} {hour}", bank.name);
+                assert!(sent_at < ask_by && ask_by < case_by);
+                assert!(case_by < bank.lapses_at(sent_at));
+                assert!(bank.lapses_at(sent_at) - ask_by < TimeDelta::hours(3));
+            }
+        }
     }
 
     #[test]

@@ -79,6 +79,21 @@ impl RestWindow {
         };
         instant + until_end
     }
+
+    /// The last instant at or before `instant` at which the bank is well awake: where it
+    /// rests, a minute before it goes to rest.
+    pub fn awake_until(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
+        if !self.contains(instant) {
+            return instant;
+        }
+        let since = instant.with_timezone(&Seoul).time() - self.start;
+        let since = if since < chrono::TimeDelta::zero() {
+            since + chrono::TimeDelta::days(1)
+        } else {
+            since
+        };
+        instant - since - chrono::TimeDelta::minutes(1)
+    }
 }
 
 /// The date in Korea at this instant: the business date of a command made now.
@@ -118,6 +133,15 @@ mod tests {
             window.awake_at(kst(23, 40)),
             kst(0, 30) + chrono::TimeDelta::days(1)
         );
+    }
+
+    #[test]
+    fn what_must_be_asked_while_the_bank_rests_is_asked_before() {
+        let window: RestWindow = "23:30-00:30".parse().unwrap();
+        assert_eq!(window.awake_until(kst(12, 0)), kst(12, 0));
+        assert_eq!(window.awake_until(kst(23, 30)), kst(23, 29));
+        let before = kst(23, 29) - chrono::TimeDelta::days(1);
+        assert_eq!(window.awake_until(kst(0, 10)), before);
     }
 
     #[test]

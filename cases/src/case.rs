@@ -103,7 +103,7 @@ pub async fn list(
                         f.transaction_number, f.amount,
                         (SELECT h.detail FROM banking.firmbanking_history h
                           WHERE h.firmbanking_id = f.firmbanking_id
-                          ORDER BY h.changed_at DESC LIMIT 1),
+                          ORDER BY h.seq DESC LIMIT 1),
                         f.changed_at AS since
                    FROM banking.firmbanking f WHERE f.state = 'manual'
                   UNION ALL
@@ -179,7 +179,7 @@ pub async fn find(pool: &PgPool, case_id: Uuid) -> Result<Option<Known>, sqlx::E
 async fn history(pool: &PgPool, case_id: Uuid) -> Result<Vec<Step>, sqlx::Error> {
     sqlx::query(
         "SELECT changed_at, state, detail FROM banking.firmbanking_history
-          WHERE firmbanking_id = $1 ORDER BY changed_at",
+          WHERE firmbanking_id = $1 ORDER BY seq",
     )
     .bind(case_id)
     .fetch_all(pool)

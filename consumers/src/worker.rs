@@ -12,23 +12,29 @@
 //! A command whose lease ran out while it was `sending` may have reached the
 //! bank: it is `unknown`, and inquired about; it is never simply sent again.
 //! Banks are worked on apart, each with its own calls in flight, breaker and
-//! rate, so that one that hangs costs the others nothing.
+//! rate, so that one that hangs costs the others nothing. Questions about holders
+//! have theirs, of the bank that is asked and not of the one that pays.
 //!
 //! | file | what |
 //! |---|---|
 //! | `work` | a bank's loop: what may go out now is taken, and called |
-//! | `breaker`, `bucket` | what holds commands back: silence, and the rate |
+//! | `holders` | the same for questions about holders, by the bank that is asked |
+//! | `gate`, `breaker`, `bucket` | what holds calls back: places, silence, and the rate |
 //! | `claim` | the commit before a call |
 //! | `call`, `outcome` | the call, and what its answer makes of the command |
 //! | `record` | the commit after it: states, postings, results |
 //! | `notices` | what banks have undone later, and what that makes of commands |
 //! | `decisions` | what people have decided about cases |
+//! | `alarms` | what people must look at, counted |
 
+mod alarms;
 mod breaker;
 mod bucket;
 mod call;
 mod claim;
 mod decisions;
+mod gate;
+mod holders;
 mod metrics;
 mod notices;
 mod outcome;
@@ -38,20 +44,23 @@ mod work;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use metrics::BankMetrics;
 
+use bucket::Buckets;
 use mypay_bank::BankClient;
 use mypay_schemas::encoders::Encoders;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// How many calls to one bank are in flight at the most.
+/// How many calls of one kind to one bank are in flight at the most.
 const IN_FLIGHT: usize = 500;
 /// How many commands are taken at a time.
 const TAKE: usize = 256;
+/// How long a loop sleeps when there is nothing to do.
+const IDLE: Duration = Duration::from_millis(50);
 /// The role of the workers' slots.
 pub const ROLE: &str = "bank";
 /// How often new banks are looked for.
@@ -105,29 +114,56 @@ impl Workers {
         let workers = Arc::new(self);
         let mut beside = JoinSet::new();
         beside.spawn(decisions::apply_all(recorder, stop.clone()));
+        beside.spawn(alarms::run(Arc::clone(&workers), stop.clone()));
+        let buckets = Arc::new(Buckets::new(workers.bank.table(), Instant::now()));
+        let known = workers.bank.table().banks();
+        let known: Vec<String> = known.map(|bank| bank.bank_code.clone()).collect();
         let mut banks: HashMap<String, tokio::task::AbortHandle> = HashMap::new();
+        let mut asked: HashMap<String, tokio::task::AbortHandle> = HashMap::new();
         let mut tasks = JoinSet::new();
         // Without the recorder no answer is kept: the workers end, and whoever
         // runs them begins anew.
         while !*stop.borrow() && !recording.is_finished() {
             workers.count_sharers().await;
+            // A bank whose task has panicked is begun anew.
+            banks.retain(|_, task| !task.is_finished());
+            asked.retain(|_, task| !task.is_finished());
+            for bank_code in &known {
+                asked.entry(bank_code.clone()).or_insert_with(|| {
+                    tasks.spawn(holders::ask(
+                        Arc::clone(&workers),
+                        Arc::clone(&buckets),
+                        bank_code.clone(),
+                        answers.clone(),
+                        stop.clone(),
+                    ))
+                });
+            }
             match claim::banks(&workers.pool).await {
                 Ok(found) => {
-                    // A bank whose task has panicked is begun anew.
-                    banks.retain(|_, task| !task.is_finished());
                     for bank_code in found {
                         banks.entry(bank_code.clone()).or_insert_with(|| {
                             let (workers, answers) = (Arc::clone(&workers), answers.clone());
+                            let buckets = Arc::clone(&buckets);
                             beside.spawn(notices::run(
                                 Arc::clone(&workers),
                                 bank_code.clone(),
                                 stop.clone(),
                             ));
-                            tasks.spawn(work::work(workers, bank_code, answers, stop.clone()))
+                            tasks.spawn(work::work(
+                                workers,
+                                buckets,
+                                bank_code,
+                                answers,
+                                stop.clone(),
+                            ))
                         });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the banks could not be looked up"),
+            }
+            if let Err(error) = holders::refuse_strangers(&workers, &known, &answers).await {
+                tracing::warn!(%error, "payouts to unknown banks are not refused yet");
             }
             // Either ends the wait; the loop looks which it was.
             let _ = tokio::time::timeout(NEW_BANKS, stop.wait_for(|stop| *stop)).await;

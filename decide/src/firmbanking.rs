@@ -9,8 +9,10 @@ use crate::account::{AccountKind, SystemAccount};
 use crate::book::{Book, EntryKind, valid_amount};
 use crate::text::unseen;
 
-/// The longest account number, in digits.
-const ACCOUNT_NUMBER_MAX: usize = 20;
+/// How many digits an account number has; as `mypay_bank::BankAccount` has it.
+const ACCOUNT_NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 6..=20;
+/// The longest account number as people write it, in bytes.
+const ACCOUNT_NUMBER_WRITTEN_MAX: usize = 64;
 /// The longest name of an account's holder, in characters.
 pub const HOLDER_NAME_MAX: usize = 100;
 /// The longest purpose, in characters.
@@ -68,8 +70,14 @@ pub fn decide<'a>(
         // Before all else: what is not a flow's gets no result either, which that
         // flow would take for an answer.
         let origin = origin.ok_or(Reason::UnknownOrigin)?;
-        let accounts = accounts_of_flow(request, origin).ok_or(Reason::UnknownOrigin)?;
-        return of_flow(request, accounts, contract_of);
+        if !is_of_flow(request, origin) {
+            return Err(Reason::UnknownOrigin);
+        }
+        // What the flow did ask for is answered, even where no bank could take it:
+        // the flow would wait for ever.
+        let from = normalised(&request.from.bank_code, &request.from.account_number)?;
+        let to = normalised(&request.to.bank_code, &request.to.account_number)?;
+        return of_flow(request, (from, to), contract_of);
     }
     valid_amount(request.amount)?;
     let purpose = request.purpose.as_str();
@@ -101,24 +109,31 @@ pub fn decide<'a>(
     Ok(Command { from, to, to_ours })
 }
 
-/// The accounts of a flow's command, where it is what the flow asked for.
-fn accounts_of_flow(
-    request: &FirmbankingRequest,
-    origin: &Origin,
-) -> Option<(BankAccount, BankAccount)> {
-    let from = normalised(&request.from.bank_code, &request.from.account_number).ok()?;
-    let to = normalised(&request.to.bank_code, &request.to.account_number).ok()?;
+/// Whether a command in a flow's name is what the flow asked for.
+fn is_of_flow(request: &FirmbankingRequest, origin: &Origin) -> bool {
+    let (from, to) = (&request.from, &request.to);
     let accounts_fit = if request.purpose == PURPOSE_RECHARGE {
-        from == origin.account && to.bank_code == from.bank_code
+        is_same(from, &origin.account) && to.bank_code == from.bank_code
     } else {
-        to == origin.account
+        is_same(to, &origin.account)
     };
-    let fits = accounts_fit
+    accounts_fit
         && origin.purpose == request.purpose
         && origin.amount == request.amount
         && origin.from_bank == from.bank_code
-        && origin.holder_name == request.to_holder_name;
-    fits.then_some((from, to))
+        && origin.holder_name == request.to_holder_name
+}
+
+/// Whether two accounts are one, however their numbers are written.
+fn is_same(one: &BankAccount, other: &BankAccount) -> bool {
+    one.bank_code == other.bank_code
+        && compact(&one.account_number).eq(compact(&other.account_number))
+}
+
+/// An account number without what people put between its digits.
+fn compact(account_number: &str) -> impl Iterator<Item = char> {
+    let written = account_number.chars();
+    written.filter(|character| !matches!(character, '-' | ' '))
 }
 
 fn of_flow<'a>(
@@ -233,26 +248,25 @@ pub fn is_reserved(purpose: &str) -> bool {
     RESERVED.contains(&purpose)
 }
 
-/// An account with its number reduced to digits.
+/// An account with its number reduced to its 6 to 20 digits.
 ///
 /// People write account numbers with dashes and spaces; banks take digits.
 pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, Reason> {
     let bank_ok = bank_code.len() == 3 && bank_code.bytes().all(|byte| byte.is_ascii_digit());
-    let digits: String = account_number
-        .chars()
-        .filter(|character| !matches!(character, '-' | ' '))
-        .take(ACCOUNT_NUMBER_MAX + 1)
-        .collect();
-    let number_ok = (1..=ACCOUNT_NUMBER_MAX).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if bank_ok && number_ok {
-        Ok(BankAccount {
-            bank_code: bank_code.to_string(),
-            account_number: digits,
-        })
-    } else {
-        Err(Reason::InvalidField)
+    // Before the copy, so that a megabyte of dashes is not gone through.
+    if !bank_ok || account_number.len() > ACCOUNT_NUMBER_WRITTEN_MAX {
+        return Err(Reason::InvalidField);
     }
+    let digits: String = compact(account_number).collect();
+    let number_ok = ACCOUNT_NUMBER_DIGITS.contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !number_ok {
+        return Err(Reason::InvalidField);
+    }
+    Ok(BankAccount {
+        bank_code: bank_code.to_string(),
+        account_number: digits,
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! with any sequence of requests.
 
 pub mod account;
+pub mod bank_answer;
 pub mod book;
 pub mod cancel;
 pub mod closing;

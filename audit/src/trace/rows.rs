@@ -81,7 +81,8 @@ const SOURCES: [(&str, &str); 18] = [
     (
         "banking.firmbanking_history",
         "SELECT h.firmbanking_id, h.changed_at, to_jsonb(h)
-           FROM banking.firmbanking_history h WHERE h.firmbanking_id = ANY($1)",
+           FROM banking.firmbanking_history h WHERE h.firmbanking_id = ANY($1)
+          ORDER BY h.firmbanking_id, h.seq",
     ),
     (
         "banking.decision",

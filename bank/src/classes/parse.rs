@@ -9,6 +9,9 @@ use serde::Deserialize;
 use super::{Bank, BreakerRule, Class, RateRule, Reason};
 use crate::rest_window::RestWindow;
 
+/// The longest right to inquire that is believed, in seconds.
+const LAPSE_MAX: u64 = 10 * 366 * 86_400;
+
 /// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -159,6 +162,9 @@ fn bank(entry: BankEntry) -> Result<Bank, ClassTableError> {
             "the right to inquire lapses before the bank has settled",
         ));
     }
+    if entry.inquiry_lapse > LAPSE_MAX {
+        return Err(impossible("nobody may inquire for more than ten years"));
+    }
     if entry.transfer_timeout_ms == 0 || entry.inquiry_timeout_ms == 0 {
         return Err(impossible(
             "a time-out of 0 would make every answer unknown",
@@ -261,6 +267,9 @@ mod tests {
             Err(ClassTableError::Malformed(_))
         ));
         assert!(table(-1, "").is_err());
+        let lapse = |lapse: &str| parse(&TABLE.replace("inquiry_lapse: 2", lapse));
+        assert!(lapse("inquiry_lapse: 316224000").is_ok());
+        assert!(lapse("inquiry_lapse: 316224001").is_err());
         let with = |rules: &str| parse(&TABLE.replace("codes:", &format!("{rules}, codes:")));
         assert!(with("breaker: {failures: 1, open_ms: 1, probes: 1}").is_ok());
         assert!(with("breaker: {failures: 0, open_ms: 1, probes: 1}").is_err());

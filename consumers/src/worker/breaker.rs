@@ -1,5 +1,7 @@
 //! The circuit breaker of a bank: after so many calls in a row that the bank
 //! did not answer, no command goes out for a while; then a few do, as probes.
+//! Questions about holders have one of their own, of the bank that is asked: who
+//! hangs there says nothing of the bank that pays.
 //!
 //! Commands that wait behind it wait as they are, unnumbered or numbered: they
 //! are not a failure. Inquiries go on in a bounded way, since only they can tell
@@ -17,6 +19,8 @@ pub(super) enum Heard {
     Answer,
     /// Nothing that could be understood came, or nothing could be sent.
     Silence,
+    /// The bank was not called at all.
+    Nothing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +92,13 @@ impl Breaker {
                     until: now + self.rule.open_for,
                 });
             }
-            (State::Open { .. }, _) => {}
+            // Another one may be the probe in its place.
+            (State::HalfOpen { probes_left }, Heard::Nothing) => {
+                self.state = State::HalfOpen {
+                    probes_left: probes_left + 1,
+                };
+            }
+            (State::Closed { .. }, Heard::Nothing) | (State::Open { .. }, _) => {}
         }
     }
 
@@ -186,5 +196,17 @@ mod tests {
         breaker.heard(probe, Heard::Silence, later);
         assert_eq!(breaker.room(later), 0);
         assert_eq!(breaker.room(later + RULE.open_for), 2);
+    }
+
+    #[test]
+    fn a_probe_that_was_not_made_says_nothing_and_leaves_its_place_to_another() {
+        let now = Instant::now();
+        let later = now + RULE.open_for;
+        let mut breaker = opened(now);
+        assert_eq!(breaker.room(later), 2);
+        let probe = breaker.went_out(2);
+        breaker.heard(probe, Heard::Nothing, later);
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.room(later), 1);
     }
 }

@@ -1,93 +1,106 @@
 //! The call itself, between the two commits.
 
 use chrono::Utc;
-use mypay_bank::{Answer, BankAccount, HolderAnswer, TransferCommand};
+use mypay_bank::classes::Bank;
+use mypay_bank::{Answer, BankAccount, HolderAnswer};
+use mypay_decide::bank_answer::{Call, Tries};
 
 use super::Workers;
 use super::breaker::Heard;
 use super::claim::{Taken, Task};
-use super::outcome::{self, Answered, Next};
+use super::outcome::{self, Answered, Made, Next};
 
 /// Makes the call that a command needs; tells also whether the bank was heard.
 pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
-    let account = |(bank_code, account_number): &(String, String)| BankAccount {
-        bank_code: bank_code.clone(),
-        account_number: account_number.clone(),
-    };
-    let bank_code = taken.from.0.clone();
-    let table = workers.bank.table();
-    let Some(bank) = table.bank(&bank_code) else {
+    let bank_code = &taken.from.0;
+    let Some(bank) = workers.bank.table().bank(bank_code) else {
         // A contract with a bank whose codes nobody has written down: nothing
         // could be understood, so nothing is sent, and what was is for people.
         let next = match taken.task {
-            Task::Inquire(..) => Next::Manual,
-            Task::Holder(_) | Task::Send(..) | Task::Lapsed => Next::Refused {
-                reason: "no_contract".to_string(),
-                fee: 0,
-            },
+            Task::Inquire(..) | Task::Overdue | Task::Altered => Next::Manual,
+            Task::Holder(_) | Task::Send(..) | Task::Lapsed => Next::refused("no_contract"),
         };
         let detail = format!("bank {bank_code} is not in the table of answer codes");
-        return (answered(&taken, (next, detail), false), Heard::Answer);
+        return not_called(&taken, next, detail);
     };
     match &taken.task {
         Task::Lapsed => {
-            let next = Next::Refused {
-                reason: "no_contract".to_string(),
-                fee: 0,
-            };
-            let detail = "the contract is not in force, and nothing was sent".to_string();
-            (answered(&taken, (next, detail), false), Heard::Answer)
+            let detail = "the contract is not in force, and nothing was sent";
+            not_called(&taken, Next::refused("no_contract"), detail.to_string())
         }
-        Task::Holder(named) => {
-            let answer = workers.bank.holder(&account(&taken.to)).await;
-            let heard = match answer {
-                HolderAnswer::Unavailable { .. } => Heard::Silence,
-                _ => Heard::Answer,
-            };
-            let made = outcome::of_holder(answer, named, &taken, Utc::now());
-            (answered(&taken, made, false), heard)
+        Task::Overdue => {
+            let lapses_at = bank.lapses_at(taken.sent_at);
+            let detail = format!("the right to inquire lapses at {lapses_at}, and no call fits in");
+            not_called(&taken, Next::Manual, detail)
         }
+        Task::Altered => {
+            let detail = "the command is not what was written down with its number: never sent";
+            tracing::error!(id = %taken.firmbanking_id, detail);
+            not_called(&taken, Next::Manual, detail.to_string())
+        }
+        Task::Holder(named) => holder(workers, &taken, named).await,
         Task::Send(business_date, number) => {
-            let command = TransferCommand {
-                bank_code: bank_code.clone(),
-                business_date: *business_date,
-                number: *number,
-                from: account(&taken.from),
-                to: account(&taken.to),
-                amount: taken.amount,
-            };
+            let command = taken.command(*business_date, *number);
             let answer = workers.bank.transfer(&command).await;
-            let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
-            let made = outcome::of_transfer(answer, &taken, bank, workers.inquiry, Utc::now());
-            (answered(&taken, made, conclusive), heard)
+            told(workers, &taken, bank, Call::Command, answer)
         }
-        Task::Inquire(business_date, number) => {
-            let answer = workers
-                .bank
-                .inquire(&bank_code, *business_date, *number)
-                .await;
-            let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
-            let made = outcome::of_inquiry(answer, &taken, bank, workers.inquiry, Utc::now());
-            (answered(&taken, made, conclusive), heard)
+        Task::Inquire(date, number) => {
+            let answer = workers.bank.inquire(bank_code, *date, *number).await;
+            told(workers, &taken, bank, Call::Inquiry, answer)
         }
     }
 }
 
-fn answered(taken: &Taken, (next, detail): (Next, String), said: bool) -> Answered {
+/// Asks the receiver's bank whose account it is.
+async fn holder(workers: &Workers, taken: &Taken, named: &str) -> (Answered, Heard) {
+    let (bank_code, account_number) = taken.to.clone();
+    let account = BankAccount {
+        bank_code,
+        account_number,
+    };
+    let answer = workers.bank.holder(&account).await;
+    let heard = match answer {
+        HolderAnswer::Unavailable { .. } => Heard::Silence,
+        _ => Heard::Answer,
+    };
+    let made = outcome::of_holder(answer, named, taken.tries, Utc::now());
+    (answered(taken, made, false), heard)
+}
+
+fn told(
+    workers: &Workers,
+    taken: &Taken,
+    bank: &Bank,
+    call: Call,
+    answer: Answer,
+) -> (Answered, Heard) {
+    let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
+    let made = outcome::of_call(call, answer, taken, bank, workers.inquiry, Utc::now());
+    (answered(taken, made, conclusive), heard)
+}
+
+/// What is decided without the bank, which has not been heard then.
+fn not_called(taken: &Taken, next: Next, detail: String) -> (Answered, Heard) {
+    let made = (next, Tries::default(), detail);
+    (answered(taken, made, false), Heard::Nothing)
+}
+
+fn answered(taken: &Taken, (next, tries, detail): Made, said: bool) -> Answered {
     let settles = matches!(next, Next::Done { .. } | Next::Refused { .. });
     Answered {
         firmbanking_id: taken.firmbanking_id,
         fence: taken.fence,
         conclusive: said && settles,
         next,
+        tries,
         detail,
     }
 }
 
 fn heard(answer: &Answer) -> Heard {
     match answer {
-        // What could not be written at all is our defect, and no silence.
-        Answer::NotSent { why } if !why.is_passing() => Heard::Answer,
+        // What could not be written at all is our defect, and says nothing of the bank.
+        Answer::NotSent { why } if !why.is_passing() => Heard::Nothing,
         Answer::Unknown { .. } | Answer::NotSent { .. } => Heard::Silence,
         _ => Heard::Answer,
     }

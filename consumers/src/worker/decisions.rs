@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use mypay_decide::bank_answer::Tries;
 use sqlx::Row;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -106,6 +107,8 @@ fn taken(row: &sqlx::postgres::PgRow, at: DateTime<Utc>) -> Result<Taken, sqlx::
             firmbanking_id: row.try_get(1)?,
             fence: row.try_get(2)?,
             next,
+            // Whatever was tried before was for nothing: it begins anew.
+            tries: Tries::default(),
             detail: format!("{operator} decided {outcome}: {reason}"),
             conclusive: false,
         },

@@ -26,6 +26,11 @@ struct OfNotice {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfConsumer {
+    consumer: &'static str,
+}
+
 /// The metrics of the workers of a process. The default counts for nobody.
 #[derive(Debug, Clone, Default)]
 pub struct BankMetrics {
@@ -33,10 +38,15 @@ pub struct BankMetrics {
     seconds: Family<OfBank, Counter<f64, AtomicU64>>,
     in_flight: Family<OfBank, Gauge>,
     breaker: Family<OfBank, Gauge>,
+    holders_in_flight: Family<OfBank, Gauge>,
+    holders_breaker: Family<OfBank, Gauge>,
     limited: Family<OfBank, Counter>,
     numbers: Family<OfBank, Gauge>,
     notices: Family<OfNotice, Counter>,
     missing: Family<OfBank, Gauge>,
+    cases: Family<OfBank, Gauge>,
+    outbox_age: Gauge<f64, AtomicU64>,
+    parked: Family<OfConsumer, Gauge>,
 }
 
 impl BankMetrics {
@@ -64,6 +74,16 @@ impl BankMetrics {
             metrics.breaker.clone(),
         );
         registry.register(
+            "mypay_bank_holder_in_flight",
+            "Questions about holders under way, by the bank that is asked",
+            metrics.holders_in_flight.clone(),
+        );
+        registry.register(
+            "mypay_bank_holder_breaker_state",
+            "0: the bank is asked for holders; 1: probes are; 2: none is",
+            metrics.holders_breaker.clone(),
+        );
+        registry.register(
             "mypay_bank_rate_limited",
             "Times that commands waited for the bank's rate limit",
             metrics.limited.clone(),
@@ -82,6 +102,21 @@ impl BankMetrics {
             "mypay_bank_notices_missing",
             "Numbers of notices that the bank gave out and does not give us",
             metrics.missing.clone(),
+        );
+        registry.register(
+            "mypay_bank_cases_open",
+            "Commands and notices that people must decide about",
+            metrics.cases.clone(),
+        );
+        registry.register(
+            "mypay_outbox_age_seconds",
+            "How long the oldest message of any outbox has waited for its relay",
+            metrics.outbox_age.clone(),
+        );
+        registry.register(
+            "mypay_parked_messages",
+            "Messages that wait behind a defect, in dead letters",
+            metrics.parked.clone(),
         );
         metrics
     }
@@ -111,6 +146,29 @@ impl BankMetrics {
         };
         self.in_flight.get_or_create(&bank).set(in_flight as i64);
         self.breaker.get_or_create(&bank).set(breaker);
+    }
+
+    pub(super) fn holders_under_way(&self, bank: &str, in_flight: usize, breaker: i64) {
+        let bank = OfBank {
+            bank: bank.to_owned(),
+        };
+        self.holders_in_flight
+            .get_or_create(&bank)
+            .set(in_flight as i64);
+        self.holders_breaker.get_or_create(&bank).set(breaker);
+    }
+
+    pub(super) fn cases_open(&self, bank: String, cases: i64) {
+        self.cases.get_or_create(&OfBank { bank }).set(cases);
+    }
+
+    pub(super) fn outbox_is_behind(&self, seconds: f64) {
+        self.outbox_age.set(seconds);
+    }
+
+    pub(super) fn parked(&self, consumer: &'static str, messages: i64) {
+        let of_consumer = OfConsumer { consumer };
+        self.parked.get_or_create(&of_consumer).set(messages);
     }
 
     pub(super) fn limited(&self, bank: &str) {

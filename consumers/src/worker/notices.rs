@@ -248,11 +248,16 @@ async fn insert(
                            $6::timestamptz[])
                     AS r(id, bank_code, notice_date, notice_number, amount, reversed_at)
              RETURNING firmbanking_id, notice_date, notice_number
+         ), changed AS (
+             UPDATE banking.firmbanking f SET changes = f.changes + 1
+               FROM came_back c
+              WHERE f.firmbanking_id = c.firmbanking_id
+             RETURNING f.firmbanking_id, f.changes, c.notice_date, c.notice_number
          )
-         INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
-         SELECT firmbanking_id, $7, 'done',
+         INSERT INTO banking.firmbanking_history (firmbanking_id, seq, changed_at, state, detail)
+         SELECT firmbanking_id, changes, $7, 'done',
                 'came back, by notice ' || notice_number || ' of ' || notice_date
-           FROM came_back",
+           FROM changed",
     )
     .bind(
         reversed

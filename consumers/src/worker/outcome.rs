@@ -1,17 +1,20 @@
-//! What an answer makes of a command: a function of the command, the answer
-//! and the bank's rules.
+//! What an answer makes of a command: what the bank said in the words of
+//! `mypay_decide::bank_answer`, which decides, and its decision for the tables.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::account::same_holder;
 use mypay_bank::classes::Bank;
-use mypay_bank::client::CallFailed;
+use mypay_bank::client::{CallFailed, UnknownWhy};
 use mypay_bank::{Answer, HolderAnswer, Reason};
+use mypay_decide::bank_answer::{
+    self, Answer as Said, Call, Class, Refusal, Rules, Sent, Step, Tries, Why,
+};
+use uuid::Uuid;
 
 use super::Inquiry;
 use super::claim::Taken;
-use uuid::Uuid;
 
 /// A call and what it makes of its command.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(super) struct Answered {
     /// The lease that the call was made under.
     pub(super) fence: i64,
     pub(super) next: Next,
+    /// What the pauses before the next tries hang on.
+    pub(super) tries: Tries,
     /// For the history: what the bank said, or did not.
     pub(super) detail: String,
     /// Whether the bank itself said that it did or refused the command. That
@@ -64,219 +69,181 @@ impl Next {
             _ => 0,
         }
     }
-}
 
-/// How soon something that passes is tried again.
-const SOON: TimeDelta = TimeDelta::seconds(1);
-
-/// What an answer to the command itself makes of it.
-pub(super) fn of_transfer(
-    answer: Answer,
-    taken: &Taken,
-    bank: &Bank,
-    inquiry: Inquiry,
-    now: DateTime<Utc>,
-) -> (Next, String) {
-    match answer {
-        Answer::NotSent { why } if why.is_passing() => {
-            let due_at = now + backoff(SOON, TimeDelta::seconds(30), taken.calls);
-            (Next::Pending { due_at }, format!("not sent: {why}"))
+    /// Refused by ourselves: the bank took nothing.
+    pub(super) fn refused(reason: &str) -> Self {
+        Next::Refused {
+            reason: reason.to_string(),
+            fee: 0,
         }
-        // This call cannot be made; but an earlier one, under this number, was.
-        Answer::NotSent { why } if taken.calls > 1 => (Next::Manual, format!("not sent: {why}")),
-        // Not a byte has left, and never can.
-        Answer::NotSent { why } => {
-            let reason = "format_error".to_string();
-            (Next::Refused { reason, fee: 0 }, format!("not sent: {why}"))
-        }
-        other => of_answer(other, taken, bank, inquiry, now),
     }
 }
 
-/// What an answer to an inquiry makes of the command.
-pub(super) fn of_inquiry(
+/// What comes next, the tries until then, and what is kept of it for people.
+pub(super) type Made = (Next, Tries, String);
+
+/// What an answer to the command, or to an inquiry about it, makes of it.
+pub(super) fn of_call(
+    call: Call,
     answer: Answer,
     taken: &Taken,
     bank: &Bank,
     inquiry: Inquiry,
     now: DateTime<Utc>,
-) -> (Next, String) {
-    match answer {
-        Answer::NotFound => {
-            let settled = now - taken.sent_at >= delta(bank.settling_time);
-            if bank.no_such_transaction_is_trustworthy && settled {
-                let detail = "the bank has no such transaction, and is to be believed".to_string();
-                (Next::Pending { due_at: now }, detail)
-            } else {
-                unknown(
-                    taken,
-                    bank,
-                    inquiry,
-                    now,
-                    "the bank has no such transaction yet".to_string(),
-                )
+) -> Made {
+    let said = said(&answer);
+    let sent = Sent {
+        sent_at: taken.sent_at,
+        sent_before: taken.calls > 1,
+        tries: taken.tries,
+    };
+    let rules = Rules {
+        trusts_no_such_transaction: bank.no_such_transaction_is_trustworthy,
+        settling_time: delta(bank.settling_time),
+        first_inquiry: delta(inquiry.first),
+        longest_pause: delta(inquiry.longest),
+        ask_by: bank.ask_by(taken.sent_at),
+        awake_at: bank.rest_window.awake_at(now),
+    };
+    let step = bank_answer::next(call, said, &sent, &rules, now);
+    let mut detail = detail(&answer);
+    if call == Call::Inquiry {
+        detail = format!("inquiry {}: {}: {detail}", taken.inquiries, class(said));
+    }
+    let tries = match step {
+        Step::Send { tries, .. } | Step::Inquire { tries, .. } => tries,
+        Step::Done | Step::Refuse | Step::Case(_) => Tries::default(),
+    };
+    let next = match step {
+        Step::Done => done(answer),
+        Step::Refuse => refused(answer),
+        Step::Send { at, .. } => Next::Pending { due_at: at },
+        Step::Inquire { at, .. } => Next::Unknown { due_at: at },
+        Step::Case(why) => {
+            if why == Why::Lapses {
+                let lapses_at = bank.lapses_at(taken.sent_at);
+                detail = format!("the right to inquire lapses at {lapses_at}; {detail}");
             }
+            Next::Manual
         }
-        // The bank rests from answering, which says nothing of the command.
-        Answer::Refused { reason, code, .. } if reason.is_passing() => unknown(
-            taken,
-            bank,
-            inquiry,
-            now,
-            format!("the bank rests ({code})"),
-        ),
-        // The inquiry was not sent; the command was, before.
-        Answer::NotSent { why } => unknown(
-            taken,
-            bank,
-            inquiry,
-            now,
-            format!("the inquiry was not sent: {why}"),
-        ),
-        other => of_answer(other, taken, bank, inquiry, now),
+    };
+    (next, tries, detail)
+}
+
+/// What the bank said, as far as anything hangs on it.
+fn said(answer: &Answer) -> Said {
+    Said::Coded(Some(match answer {
+        Answer::Done { .. } => Class::Done,
+        Answer::Refused { reason, .. } => Class::Refused(refusal(*reason)),
+        Answer::InProgress => Class::InProgress,
+        Answer::NotFound => Class::NotFound,
+        Answer::Unknown {
+            why: UnknownWhy::CodeNotInTable(_),
+        } => return Said::Coded(None),
+        Answer::Unknown { .. } => return Said::Silence,
+        Answer::NotSent { why } => {
+            let passing = why.is_passing();
+            return Said::NotSent { passing };
+        }
+    }))
+}
+
+fn refusal(reason: Reason) -> Refusal {
+    match reason {
+        reason if reason.is_passing() => Refusal::Resting,
+        Reason::NumberUsedWithOtherContent | Reason::FormatError => Refusal::InDoubt,
+        _ => Refusal::Final,
     }
 }
 
-fn of_answer(
-    answer: Answer,
-    taken: &Taken,
-    bank: &Bank,
-    inquiry: Inquiry,
-    now: DateTime<Utc>,
-) -> (Next, String) {
+/// For the history, in one word.
+fn class(said: Said) -> &'static str {
+    match said {
+        Said::Coded(Some(Class::Done)) => "done",
+        Said::Coded(Some(Class::Refused(_))) => "refused",
+        Said::Coded(Some(Class::InProgress)) => "in progress",
+        Said::Coded(Some(Class::NotFound)) => "not found",
+        Said::Coded(None) | Said::Silence => "unknown",
+        Said::NotSent { .. } => "not sent",
+    }
+}
+
+fn detail(answer: &Answer) -> String {
+    match answer {
+        Answer::Done { executed_at, .. } => format!("done at {executed_at}"),
+        Answer::Refused { reason, code, .. } if reason.is_passing() => {
+            format!("the bank rests ({code})")
+        }
+        Answer::Refused { reason, code, .. } => format!("{reason} ({code})"),
+        Answer::InProgress => "the bank has it in progress".to_string(),
+        Answer::NotFound => "the bank has no such transaction".to_string(),
+        Answer::Unknown { why } => why.to_string(),
+        Answer::NotSent { why } => format!("not sent: {why}"),
+    }
+}
+
+fn done(answer: Answer) -> Next {
     match answer {
         Answer::Done {
-            bank_reference,
             fee,
-            executed_at,
-        } => {
-            let detail = format!("done at {executed_at}");
-            (
-                Next::Done {
-                    fee,
-                    bank_reference,
-                },
-                detail,
-            )
-        }
-        Answer::Refused { reason, code, .. } if reason.is_passing() => {
-            // Refused for the hour, not for what it is; kept by nobody.
-            let due_at = bank.rest_window.awake_at(now).max(now + SOON);
-            (Next::Pending { due_at }, format!("the bank rests ({code})"))
-        }
-        // The bank knows our number with other content, or cannot read us: what
-        // stands under that number may have moved money. Nobody is refunded.
-        Answer::Refused { reason, code, .. }
-            if matches!(
-                reason,
-                Reason::NumberUsedWithOtherContent | Reason::FormatError
-            ) =>
-        {
-            (Next::Manual, format!("{} ({code})", reason.as_str()))
-        }
-        Answer::Refused { reason, code, fee } => {
-            let reason = reason.as_str().to_string();
-            (
-                Next::Refused {
-                    reason: reason.clone(),
-                    fee,
-                },
-                format!("{reason} ({code})"),
-            )
-        }
-        Answer::InProgress => unknown(
-            taken,
-            bank,
-            inquiry,
-            now,
-            "the bank has it in progress".to_string(),
-        ),
-        Answer::Unknown { why } => unknown(taken, bank, inquiry, now, why.to_string()),
-        Answer::NotFound | Answer::NotSent { .. } => unknown(
-            taken,
-            bank,
-            inquiry,
-            now,
-            "an answer out of place".to_string(),
-        ),
+            bank_reference,
+            ..
+        } => Next::Done {
+            fee,
+            bank_reference,
+        },
+        // Decided as done and not said to be: cannot be, and is for people.
+        _ => Next::Manual,
     }
 }
 
-/// Still unknown: inquired about again, until the right to inquire lapses.
-fn unknown(
-    taken: &Taken,
-    bank: &Bank,
-    inquiry: Inquiry,
-    now: DateTime<Utc>,
-    detail: String,
-) -> (Next, String) {
-    if now - taken.sent_at >= delta(bank.inquiry_lapse) {
-        return (
-            Next::Manual,
-            format!("the right to inquire has lapsed; {detail}"),
-        );
-    }
-    let pause = backoff(
-        delta(inquiry.first),
-        delta(inquiry.longest),
-        taken.inquiries,
-    );
-    (
-        Next::Unknown {
-            due_at: now + pause,
+fn refused(answer: Answer) -> Next {
+    match answer {
+        Answer::Refused { reason, fee, .. } => Next::Refused {
+            reason: reason.as_str().to_string(),
+            fee,
         },
-        detail,
-    )
+        // Not a byte has left, and never can.
+        _ => Next::refused("format_error"),
+    }
 }
 
 /// What the answer to a holder inquiry makes of the command.
 pub(super) fn of_holder(
     answer: HolderAnswer,
     named: &str,
-    taken: &Taken,
+    tries: Tries,
     now: DateTime<Utc>,
-) -> (Next, String) {
-    let refused = |reason: &str| Next::Refused {
-        reason: reason.to_string(),
-        fee: 0,
-    };
-    match answer {
-        HolderAnswer::Open { holder_name } if same_holder(&holder_name, named) => (
-            Next::HolderChecked,
-            "the holder is the one named".to_string(),
-        ),
+) -> Made {
+    let (next, detail) = match answer {
+        HolderAnswer::Open { holder_name } if same_holder(&holder_name, named) => {
+            (Next::HolderChecked, "the holder is the one named")
+        }
         // The bank's name is another person's; it is kept out of the history.
-        HolderAnswer::Open { .. } => (
-            refused("holder_mismatch"),
-            "the holder is another".to_string(),
-        ),
-        HolderAnswer::Closed { .. } => (
-            refused("account_closed"),
-            "the account is closed".to_string(),
-        ),
-        HolderAnswer::NoSuchAccount => (
-            refused("no_such_account"),
-            "there is no such account".to_string(),
-        ),
+        HolderAnswer::Open { .. } => (Next::refused("holder_mismatch"), "the holder is another"),
+        HolderAnswer::Closed { .. } => (Next::refused("account_closed"), "the account is closed"),
+        HolderAnswer::NoSuchAccount => {
+            (Next::refused("no_such_account"), "there is no such account")
+        }
         // A bank that nobody knows: it can never be asked, and nothing has left.
         HolderAnswer::Unavailable {
             why: CallFailed::NotSent(why),
-        } if !why.is_passing() => (refused("no_contract"), format!("the holder inquiry: {why}")),
-        HolderAnswer::Unavailable { why } => {
-            let due_at = now + backoff(SOON, TimeDelta::seconds(60), taken.inquiries);
-            (
-                Next::Pending { due_at },
-                format!("the holder inquiry: {why}"),
-            )
+        } if !why.is_passing() => {
+            let detail = format!("the holder inquiry: {why}");
+            return (Next::refused("no_contract"), Tries::default(), detail);
         }
-    }
-}
-
-fn backoff(first: TimeDelta, longest: TimeDelta, times: i32) -> TimeDelta {
-    let doublings = times.clamp(0, 16) as u32;
-    (first * 2_i32.pow(doublings.min(16))).min(longest.max(first))
+        HolderAnswer::Unavailable { why } => {
+            let (due_at, tries) = bank_answer::holder_again(tries, now);
+            let detail = format!("the holder inquiry: {why}");
+            return (Next::Pending { due_at }, tries, detail);
+        }
+    };
+    (next, Tries::default(), detail.to_string())
 }
 
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The commit after the call: many answers, one commit.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use mypay_ledger::WriteError;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::FirmbankingResult;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
@@ -56,8 +58,6 @@ impl RecordError {
 /// would walk all of it for each answer (a second for 256 answers with 8,000
 /// commands due).
 const LIVE: [&str; 3] = ["pending", "sending", "unknown"];
-/// States that the bank's own word changes, whatever became of the lease.
-const UNSETTLED: [&str; 4] = ["pending", "sending", "unknown", "manual"];
 
 /// Writes down what became of commands, in the name of one outbox.
 #[derive(Clone)]
@@ -168,7 +168,7 @@ impl Recorder {
             .settle(&mut transaction, answers, LIVE.as_slice(), at)
             .await?;
         if changed.len() < answers.len() {
-            late(&mut transaction, answers, &changed, at).await?;
+            rows::late(&mut transaction, answers, &changed, at).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -183,7 +183,7 @@ impl Recorder {
         states: &[&str],
         at: DateTime<Utc>,
     ) -> Result<Vec<Changed>, RecordError> {
-        let changed = change(connection, answers, states, at).await?;
+        let changed = rows::change(connection, answers, states, at).await?;
         let by_lease: HashMap<(Uuid, i64), &Answered> = answers
             .iter()
             .map(|answered| ((answered.firmbanking_id, answered.fence), answered))
@@ -287,166 +287,4 @@ impl Recorder {
 pub(super) fn now() -> DateTime<Utc> {
     chrono::DurationRound::duration_trunc(Utc::now(), chrono::TimeDelta::milliseconds(1))
         .unwrap_or_else(|_| Utc::now())
-}
-
-/// Keeps what answers said that changed nothing any more: their lease had run
-/// out, or the command was settled without them. A bank's own word against what
-/// we hold for settled is for people.
-async fn late(
-    connection: &mut PgConnection,
-    answers: &[Answered],
-    changed: &[Changed],
-    at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let changed: std::collections::HashSet<(Uuid, i64)> = changed
-        .iter()
-        .map(|changed| (changed.firmbanking_id, changed.fence))
-        .collect();
-    let late: Vec<&Answered> = answers
-        .iter()
-        .filter(|answered| !changed.contains(&(answered.firmbanking_id, answered.fence)))
-        .collect();
-    let contradicted = sqlx::query(
-        "WITH late AS (
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) AS l(id, state, detail)
-         ), history AS (
-             INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
-             SELECT f.firmbanking_id, $4, f.state, 'a late answer (' || l.state || '): ' || l.detail
-               FROM late l JOIN banking.firmbanking f ON f.firmbanking_id = l.id
-         )
-         SELECT f.firmbanking_id::text, f.state, l.state, l.detail
-           FROM late l JOIN banking.firmbanking f ON f.firmbanking_id = l.id
-          WHERE l.state IN ('done', 'refused') AND f.state IN ('done', 'refused')
-            AND l.state <> f.state",
-    )
-    .bind(
-        late.iter()
-            .map(|answered| answered.firmbanking_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        late.iter()
-            .map(|answered| answered.next.name())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        late.iter()
-            .map(|answered| answered.detail.replace('\0', ""))
-            .collect::<Vec<_>>(),
-    )
-    .bind(at)
-    .fetch_all(connection)
-    .await?;
-    for row in contradicted {
-        let (id, ours): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let (theirs, detail): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-        tracing::error!(
-            id,
-            ours,
-            theirs,
-            detail,
-            "the bank contradicts what was settled"
-        );
-    }
-    tracing::warn!(
-        late = late.len(),
-        "answers came after their lease had run out"
-    );
-    Ok(())
-}
-
-/// Writes the answers whose lease still holds, and the bank's own word in any
-/// case; gives those commands.
-async fn change(
-    connection: &mut PgConnection,
-    answers: &[Answered],
-    states: &[&str],
-    at: DateTime<Utc>,
-) -> Result<Vec<Changed>, sqlx::Error> {
-    let state = |answered: &Answered| match answered.next {
-        Next::Done { .. } => "done",
-        Next::Refused { .. } => "refused",
-        Next::Pending { .. } | Next::HolderChecked => "pending",
-        Next::Unknown { .. } => "unknown",
-        Next::Manual => "manual",
-    };
-    let due_at = |answered: &Answered| match answered.next {
-        Next::Pending { due_at } | Next::Unknown { due_at } => due_at,
-        _ => at,
-    };
-    let rows = sqlx::query(
-        "WITH answered AS (
-             SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bigint[],
-                                  $6::text[], $7::text[], $8::boolean[], $9::text[], $12::boolean[])
-                    AS a(id, fence, state, due_at, fee, reason, bank_reference, holder_checked, detail,
-                         conclusive)
-         ), changed AS (
-             UPDATE banking.firmbanking f
-                SET state = a.state, due_at = a.due_at, fee = a.fee, reason = a.reason,
-                    bank_reference = a.bank_reference,
-                    holder_checked = f.holder_checked OR a.holder_checked,
-                    leased_until = NULL, changed_at = $10
-               FROM answered a
-              WHERE f.firmbanking_id = a.id
-                AND ((f.fence = a.fence AND f.state = ANY($11))
-                     OR (a.conclusive AND f.transaction_number IS NOT NULL AND f.state = ANY($13)))
-             RETURNING f.firmbanking_id, f.origin_id, f.correlation_id, f.purpose, f.from_bank,
-                       f.amount, f.business_date,
-                       f.transaction_number, f.traceparent,
-                       CASE WHEN f.to_ours THEN f.to_bank END AS to_ours,
-                       a.fence, a.state, a.detail
-         ), history AS (
-             INSERT INTO banking.firmbanking_history (firmbanking_id, changed_at, state, detail)
-             SELECT firmbanking_id, $10, state, detail FROM changed
-         )
-         SELECT * FROM changed",
-    )
-    .bind(answers.iter().map(|answered| answered.firmbanking_id).collect::<Vec<_>>())
-    .bind(answers.iter().map(|answered| answered.fence).collect::<Vec<_>>())
-    .bind(answers.iter().map(state).collect::<Vec<_>>())
-    .bind(answers.iter().map(due_at).collect::<Vec<_>>())
-    .bind(answers.iter().map(|answered| answered.next.fee()).collect::<Vec<_>>())
-    .bind(
-        answers
-            .iter()
-            .map(|answered| match &answered.next {
-                Next::Refused { reason, .. } => Some(reason.as_str()),
-                _ => None,
-            })
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        answers
-            .iter()
-            .map(|answered| match &answered.next {
-                Next::Done { bank_reference, .. } => Some(bank_reference.as_str()),
-                _ => None,
-            })
-            .collect::<Vec<_>>(),
-    )
-    .bind(answers.iter().map(|answered| answered.next == Next::HolderChecked).collect::<Vec<_>>())
-    .bind(answers.iter().map(|answered| answered.detail.replace('\0', "")).collect::<Vec<_>>())
-    .bind(at)
-    .bind(states)
-    .bind(answers.iter().map(|answered| answered.conclusive).collect::<Vec<_>>())
-    .bind(UNSETTLED)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Changed {
-                firmbanking_id: row.try_get(0)?,
-                origin_id: row.try_get(1)?,
-                correlation_id: row.try_get(2)?,
-                purpose: row.try_get(3)?,
-                from_bank: row.try_get(4)?,
-                amount: row.try_get(5)?,
-                business_date: row.try_get(6)?,
-                number: row.try_get(7)?,
-                traceparent: row.try_get(8)?,
-                to_ours: row.try_get(9)?,
-                fence: row.try_get(10)?,
-            })
-        })
-        .collect()
 }

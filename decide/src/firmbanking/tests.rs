@@ -170,7 +170,55 @@ fn a_direct_command_moves_our_own_money() {
         direct(&at(BANK, BEFORE), &theirs),
         Err(Reason::NotOurAccount)
     );
-    assert_eq!(direct(&at("020", "1"), &theirs), Err(Reason::NoContract));
+    assert_eq!(
+        direct(&at("020", "110200"), &theirs),
+        Err(Reason::NoContract)
+    );
+}
+
+#[test]
+fn an_account_number_has_6_to_20_digits_however_it_is_written() {
+    for written in ["123456", "12-34 56", " 12345678901234567890 "] {
+        let digits: String = written.chars().filter(char::is_ascii_digit).collect();
+        assert_eq!(normalised(BANK, written), Ok(at(BANK, &digits)));
+    }
+    let dashes = "-".repeat(65);
+    for written in [
+        "",
+        "12345",
+        "1-2-3-4-5",
+        "123456789012345678901",
+        "12345a",
+        "１２３４５６",
+        &dashes,
+    ] {
+        assert_eq!(
+            normalised(BANK, written),
+            Err(Reason::InvalidField),
+            "{written}"
+        );
+        // By a topic, directly and of a flow that asked for just that.
+        let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, written));
+        let direct = request("staff", ours.clone(), theirs.clone());
+        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+        for (purpose, from, to) in [
+            (PURPOSE_RECHARGE, &theirs, &ours),
+            (PURPOSE_CLOSING, &ours, &theirs),
+        ] {
+            let asked = request(purpose, from.clone(), to.clone());
+            let origin = origin(purpose, theirs.clone());
+            assert_eq!(
+                taken(&asked, Some(&origin), true),
+                Err(Reason::InvalidField)
+            );
+        }
+    }
+    let other = origin(PURPOSE_CLOSING, at(BANK, "12345"));
+    let forged = request(PURPOSE_CLOSING, at(BANK, CORPORATE), at(BANK, "12346"));
+    assert_eq!(
+        taken(&forged, Some(&other), true),
+        Err(Reason::UnknownOrigin)
+    );
 }
 
 #[test]

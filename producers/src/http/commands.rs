@@ -209,22 +209,17 @@ async fn changes(
     ids: &[Uuid],
     told: Told,
 ) -> Result<HashMap<Uuid, Vec<CommandChange>>, sqlx::Error> {
-    // Instants have milliseconds, and a quick bank answers within one: then the order
-    // is that in which a command goes through its states.
     let rows = sqlx::query(
         "WITH heard AS (
-             SELECT firmbanking_id, changed_at, state, detail, row_number() OVER in_order AS place,
-                    lag(state, 1, 'pending') OVER in_order AS before
+             SELECT firmbanking_id, changed_at, state, detail, seq,
+                    lag(state, 1, 'pending') OVER (
+                        PARTITION BY firmbanking_id ORDER BY seq) AS before
                FROM banking.firmbanking_history
               WHERE firmbanking_id = ANY($1)
-             WINDOW in_order AS (
-                    PARTITION BY firmbanking_id
-                    ORDER BY changed_at, array_position(
-                        ARRAY['pending', 'sending', 'unknown', 'manual', 'refused', 'done'], state))
          )
          SELECT firmbanking_id, changed_at, state, detail FROM heard
           WHERE $2 OR state <> before
-          ORDER BY firmbanking_id, place",
+          ORDER BY firmbanking_id, seq",
     )
     .bind(ids)
     .bind(told == Told::All)

@@ -98,7 +98,7 @@ async fn what_no_bank_can_settle_is_decided_by_a_name_with_a_reason_once() -> an
         .await?;
     let case = String::from_utf8_lossy(&case.stdout).into_owned();
     for known in [
-        "the right to inquire has lapsed",
+        "the right to inquire lapses at",
         "\"calls\": 1",
         "081-990081000001",
     ] {

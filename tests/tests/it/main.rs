@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod bank_rules;
 mod breaker;
 mod broker;
 mod cancel_pages;
@@ -15,6 +16,7 @@ mod database;
 mod day;
 mod dlq;
 mod faults;
+mod holders;
 mod kills;
 mod limits;
 mod members;

@@ -128,7 +128,7 @@ impl Lane {
             } => {
                 let (from, other) = (world.corporate(from % 2), world.corporate((from + 1) % 2));
                 let outside = BankAccount {
-                    account_number: "555".into(),
+                    account_number: "555555".into(),
                     ..other.clone()
                 };
                 let to = if to_ours { other } else { outside };

@@ -33,6 +33,10 @@ pub(crate) struct Bill {
     lines: Vec<BillLine>,
     /// All lines together.
     total: BillSums,
+    /// Questions whose account one at this bank is, before money goes there from any
+    /// bank: not part of the calls, and free. By the day in Korea on which they were
+    /// asked.
+    holder_inquiries: i64,
 }
 
 /// The commands of a purpose that went out under one agreed fee.
@@ -51,8 +55,9 @@ pub(crate) struct BillLine {
 pub(crate) struct BillSums {
     /// Commands that went to the bank, each under its own number.
     commands: i64,
-    /// How often they were sent: a command that the bank says it never had goes
-    /// out again, under the same number, and is charged once.
+    /// How often they were sent, calls that did not come through among them: a command
+    /// that the bank says it never had goes out again, under the same number, and is
+    /// charged once.
     calls: i64,
     /// Commands that the bank did.
     done: i64,
@@ -64,7 +69,7 @@ pub(crate) struct BillSums {
     charged: i64,
     /// What it should have taken for what it charged, by the fees agreed, whole won.
     agreed: i64,
-    /// Questions about commands and about holders: not part of the calls, and free.
+    /// Questions what became of these commands: not part of the calls, and free.
     inquiries: i64,
 }
 
@@ -118,6 +123,15 @@ pub(crate) async fn bill(
     .iter()
     .map(line)
     .collect::<Result<Vec<_>, _>>()?;
+    let holder_inquiries = sqlx::query_scalar(
+        "SELECT coalesce(sum(inquiries), 0)::bigint FROM banking.holder_inquiry
+          WHERE bank_code = $1 AND asked_on >= $2 AND asked_on < $3",
+    )
+    .bind(&bank_code)
+    .bind(first)
+    .bind(next)
+    .fetch_one(&app.pool)
+    .await?;
     let total = lines
         .iter()
         .fold(BillSums::default(), |total, line| total.and(&line.sums));
@@ -126,6 +140,7 @@ pub(crate) async fn bill(
         month,
         lines,
         total,
+        holder_inquiries,
     }))
 }
 

@@ -410,6 +410,11 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
             "invalid_field",
         ),
         (
+            "an account number of five digits",
+            bank("004", "1-2345", "김철수"),
+            "invalid_field",
+        ),
+        (
             "a bank that is none",
             bank("kakao", "123456789012", "김철수"),
             "invalid_field",

@@ -1,0 +1,111 @@
+//! Transaction numbers: one a command, for ever.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use mypay_bank::command::MAX_NUMBER;
+use mypay_decide::limits::korean_day;
+use sqlx::{PgConnection, Row};
+
+use super::{Due, Task, put_off};
+use crate::worker::Workers;
+
+/// From here on, nine tenths, the day's numbers run short.
+const NUMBERS_ALARM: i64 = MAX_NUMBER as i64 * 9 / 10;
+
+/// Gives numbers to those that are to be sent and have none, and the hash of what is
+/// sent under them: a command that says something else later is never sent again.
+pub(super) async fn number(
+    workers: &Workers,
+    connection: &mut PgConnection,
+    bank_code: &str,
+    mut due: Vec<Due>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Due>, sqlx::Error> {
+    let needs = |due: &Due| due.number.is_none() && matches!(due.taken.task, Task::Send(..));
+    let wanted = due.iter().filter(|due| needs(due)).count() as i64;
+    if wanted == 0 {
+        return Ok(due);
+    }
+    let date = korean_day(now);
+    let last = last_number(connection, bank_code, date).await?;
+    let granted = wanted.min(i64::from(MAX_NUMBER) - last);
+    workers.metrics.numbered(bank_code, last + granted);
+    warn(bank_code, date, last, granted, wanted);
+    if granted < wanted {
+        // The rest waits for the next business day's numbers.
+        let (with, without): (Vec<_>, Vec<_>) = {
+            let mut given = 0;
+            due.into_iter().partition(|due| {
+                if !needs(due) {
+                    return true;
+                }
+                given += 1;
+                given <= granted
+            })
+        };
+        let why = format!("the numbers of {date} are used up");
+        put_off(connection, &without, next_day(date), &why, now).await?;
+        due = with;
+    }
+    sqlx::query(
+        "UPDATE banking.transaction_number SET last_number = $3
+          WHERE bank_code = $1 AND business_date = $2",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .bind((last + granted) as i32)
+    .execute(connection)
+    .await?;
+    let mut next = last as u32;
+    for due in due.iter_mut().filter(|due| needs(due)) {
+        next += 1;
+        due.number = Some((date, next));
+        due.taken.task = Task::Send(date, next);
+    }
+    Ok(due)
+}
+
+fn warn(bank_code: &str, date: NaiveDate, last: i64, granted: i64, wanted: i64) {
+    let used = last + granted;
+    if granted < wanted {
+        tracing::error!(bank_code, %date, used, at_most = MAX_NUMBER, waiting = wanted - granted,
+            "this bank's transaction numbers of the day run short: commands wait for tomorrow's");
+    } else if last < NUMBERS_ALARM && used >= NUMBERS_ALARM {
+        tracing::warn!(bank_code, %date, used, at_most = MAX_NUMBER,
+            "nine tenths of this bank's transaction numbers of the day are used");
+    }
+}
+
+/// The day's last number, with its row locked.
+async fn last_number(
+    connection: &mut PgConnection,
+    bank_code: &str,
+    date: NaiveDate,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO banking.transaction_number (bank_code, business_date, last_number)
+         VALUES ($1, $2, 0) ON CONFLICT DO NOTHING",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .execute(&mut *connection)
+    .await?;
+    let row = sqlx::query(
+        "SELECT last_number FROM banking.transaction_number
+          WHERE bank_code = $1 AND business_date = $2 FOR UPDATE",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .fetch_one(connection)
+    .await?;
+    Ok(i64::from(row.try_get::<i32, _>(0)?))
+}
+
+fn next_day(date: NaiveDate) -> DateTime<Utc> {
+    // Korea has no summer time: midnight is 15:00 UTC of the day before.
+    let midnight = date
+        .succ_opt()
+        .unwrap_or(date)
+        .and_time(NaiveTime::MIN)
+        .and_utc();
+    midnight - TimeDelta::hours(9)
+}
