@@ -126,7 +126,9 @@ impl Relay {
             kafka = tokio::task::spawn_blocking(move || kafka.send(&messages)).await??;
             *progressed = true;
             let (begun, now) = (read_at, Instant::now());
-            if count as f64 >= BUSY * (now - begun).as_secs_f64() {
+            // A full one says that more waits already.
+            let full = count as i64 == BATCH;
+            if !full && count as f64 >= BUSY * (now - begun).as_secs_f64() {
                 tokio::time::sleep_until((begun + GATHER).into()).await;
             }
             read_at = Instant::now();

@@ -51,6 +51,14 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
     }
 }
 
+/// One that was taken and not called after all: its turn did not come in time, or its
+/// bank fell silent meanwhile. It goes out later, under its number.
+pub(super) fn unsent(taken: &Taken) -> Answered {
+    let next = Next::Pending { due_at: Utc::now() };
+    let detail = "not sent: the bank does not answer, or not in time".to_string();
+    answered(taken, (next, taken.tries, detail), false)
+}
+
 /// Asks the receiver's bank whose account it is.
 async fn holder(workers: &Workers, taken: &Taken, named: &str) -> (Answered, Heard) {
     let (bank_code, account_number) = taken.to.clone();

@@ -26,6 +26,11 @@ use crate::bank_result::ResultHead;
 
 /// How many answers one commit takes at the most.
 const BATCH: usize = 1_024;
+/// From so many answers during one commit on, more are waited for: a commit costs
+/// much, and an answer in it little.
+const BUSY: usize = 32;
+/// For so long.
+const GATHER: Duration = Duration::from_millis(15);
 /// How many answers may wait.
 const QUEUE: usize = 2_048;
 
@@ -114,6 +119,14 @@ impl Recorder {
         let task = tokio::spawn(async move {
             let mut answers = Vec::with_capacity(BATCH);
             while queue.recv_many(&mut answers, BATCH).await > 0 {
+                if (BUSY..BATCH).contains(&answers.len()) {
+                    tokio::time::sleep(GATHER).await;
+                    while answers.len() < BATCH
+                        && let Ok(answer) = queue.try_recv()
+                    {
+                        answers.push(answer);
+                    }
+                }
                 recorder.record_until_done(&answers).await;
                 answers.clear();
             }
