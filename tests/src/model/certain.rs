@@ -27,9 +27,9 @@ pub struct Span {
     debit_room: i64,
     /// Kept free under the cap, where something must fit: `None` where nothing must.
     kept_free: Option<i64>,
-    /// What is recharged first for requests that lack it, surely or not; in the
-    /// credits, too.
-    topped_up: i64,
+    /// What is recharged first for requests that lack it, surely or not, by topic; in
+    /// the credits, too.
+    topped_up: [i64; 2],
     /// What those requests need.
     needed: i64,
     /// What of it is taken from the balance that was there.
@@ -46,7 +46,7 @@ impl Span {
             credit_room: i64::MAX,
             debit_room: i64::MAX,
             kept_free: None,
-            topped_up: 0,
+            topped_up: [0; 2],
             needed: 0,
             drop: 0,
         }
@@ -127,11 +127,13 @@ impl Span {
     /// What a request of this topic finds on the balance if it is topped up now, less
     /// what those need that wait for their own top-ups; `None`: it depends.
     pub fn left(&self, topic: Topic) -> Option<i64> {
-        let others = self.debits[1 - topic as usize] > 0 || self.credits != self.topped_up;
+        // Of the other topic's top-ups, too, either may be there first, and be taken.
+        let topped_up = self.topped_up[topic as usize];
+        let others = self.debits[1 - topic as usize] > 0 || self.credits != topped_up;
         let left = self.start - self.debits[topic as usize];
         // Top-ups before it may be under way, refused or done with. That makes no
         // difference only where each brings just what its own request takes.
-        let differs = self.topped_up > 0 && (left > 0 || self.topped_up != self.needed);
+        let differs = topped_up > 0 && (left > 0 || topped_up != self.needed);
         (!others && !differs).then_some(left)
     }
 
@@ -145,9 +147,9 @@ impl Span {
 
     /// A top-up comes, or may, and then goes what its request needs. From now on
     /// nothing else may come or go: the top-up would be another one.
-    pub fn tops_up(&mut self, needed: i64, won: i64) {
+    pub fn tops_up(&mut self, topic: Topic, needed: i64, won: i64) {
         self.comes_capped(won);
-        self.topped_up += won;
+        self.topped_up[topic as usize] += won;
         self.needed += needed;
         self.drop += (needed - won).max(0);
         self.seal();
@@ -218,7 +220,7 @@ mod tests {
     fn after_a_top_up_nothing_else_may_come_or_go() {
         let mut span = Span::new(4_000);
         assert_eq!(span.top_up_fits(14_000, 10_000), Some(true));
-        span.tops_up(14_000, 10_000);
+        span.tops_up(Topic::Payment, 14_000, 10_000);
         assert!(!span.may_come(1) && !span.may_go(1));
         // The 4,000 are gone, or there again if the bank refused.
         assert_eq!(span.left(Topic::Payment), None);
@@ -228,13 +230,15 @@ mod tests {
     #[test]
     fn top_ups_of_all_that_is_needed_leave_the_next_one_certain() {
         let mut span = Span::new(0);
-        span.tops_up(20_000, 20_000);
+        span.tops_up(Topic::Remittance, 20_000, 20_000);
+        // A payment might find the remittance's money, and take it.
+        assert_eq!(span.left(Topic::Payment), None);
         assert_eq!(span.left(Topic::Remittance), Some(0));
         // It may have come and not gone on yet.
         assert_eq!(span.covers(Topic::Remittance, 20_000), None);
         assert_eq!(span.covers(Topic::Remittance, 20_001), Some(false));
-        // The smallest recharge of a payment brings more than is taken.
-        span.tops_up(20_001, 30_000);
+        // A whole step brings more than is taken.
+        span.tops_up(Topic::Remittance, 20_001, 30_000);
         assert_eq!(span.left(Topic::Remittance), None);
     }
 

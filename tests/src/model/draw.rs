@@ -4,6 +4,8 @@ mod payments;
 mod top_ups;
 
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 pub(super) mod tests;
 
 use std::collections::{HashMap, HashSet};

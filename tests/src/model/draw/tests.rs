@@ -55,11 +55,11 @@ pub(in crate::model) fn town() -> Ledger {
 }
 
 /// Noon in Korea.
-fn noon() -> DateTime<Utc> {
+pub(super) fn noon() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 26, 3, 0, 0).unwrap()
 }
 
-fn draw(seed: u64) -> Draw {
+pub(super) fn draw(seed: u64) -> Draw {
     let receivers = ["004", "020", "088"];
     let receivers = receivers.map(|bank| (account(bank, 900), "holder".to_owned()));
     Draw::new(town(), receivers.into(), fastrand::Rng::with_seed(seed))

@@ -49,7 +49,7 @@ impl Draw {
         if !self.used.insert((account, won)) {
             return None;
         }
-        span.tops_up(needed, won);
+        span.tops_up(topic, needed, won);
         let drawn = Drawn {
             in_order: true,
             ..awaits(body)
