@@ -109,6 +109,7 @@ pub(crate) async fn register(
         .acquire()
         .await
         .map_err(|closed| Problem::defect(&closed))?;
+    often::for_the_bill(&app.pool, &account.bank_code, Utc::now()).await?;
     check_holder(app.bank.holder(&account).await, &holder_name)?;
     let asked = RegisteredAccount {
         member_id,

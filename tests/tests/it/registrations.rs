@@ -68,7 +68,7 @@ async fn a_member_has_a_bank_asked_so_often_a_day_and_no_more() -> anyhow::Resul
         ensure!(answer.status() == 422, "{role}: {}", answer.status());
     }
     // Of a day that is over nothing is left.
-    sqlx::query("UPDATE banking.holder_inquiry SET day = day - 1 WHERE member_id = $1")
+    sqlx::query("UPDATE banking.registration_day SET day = day - 1 WHERE member_id = $1")
         .bind(members[0])
         .execute(&world.pool)
         .await?;

@@ -21,7 +21,7 @@ pub(super) async fn count(
 ) -> Result<(), Problem> {
     // Should the clock of another edge be ahead, its day is the one that counts.
     let counted = sqlx::query(
-        "INSERT INTO banking.holder_inquiry AS h (member_id, day, asked) VALUES ($1, $2, 1)
+        "INSERT INTO banking.registration_day AS h (member_id, day, asked) VALUES ($1, $2, 1)
          ON CONFLICT (member_id) DO UPDATE
             SET day = greatest(h.day, EXCLUDED.day),
                 asked = CASE WHEN h.day < EXCLUDED.day THEN 1 ELSE h.asked + 1 END
@@ -45,6 +45,23 @@ pub(super) async fn count(
         detail,
         until_tomorrow(now),
     ))
+}
+
+/// Counts a question to a bank, for its bill: before it is asked, as each may cost.
+pub(super) async fn for_the_bill(
+    pool: &PgPool,
+    bank_code: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO banking.holder_inquiry AS h (bank_code, asked_on, inquiries) VALUES ($1, $2, 1)
+         ON CONFLICT (bank_code, asked_on) DO UPDATE SET inquiries = h.inquiries + 1",
+    )
+    .bind(bank_code)
+    .bind(korean_day(now))
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// Until the next day begins in Korea, seconds, rounded up.
