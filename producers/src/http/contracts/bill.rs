@@ -33,9 +33,9 @@ pub(crate) struct Bill {
     lines: Vec<BillLine>,
     /// All lines together.
     total: BillSums,
-    /// Questions whose account one at this bank is, before money goes there from any
-    /// bank: not part of the calls, and free. By the day in Korea on which they were
-    /// asked.
+    /// Questions whose account one at this bank is, when it is registered and before
+    /// money goes there from any bank: not part of the calls, and free. By the day in
+    /// Korea on which they were asked.
     holder_inquiries: i64,
 }
 
