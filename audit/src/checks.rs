@@ -25,6 +25,7 @@ mod statement;
 mod statement_lines;
 mod told;
 mod top_ups;
+mod undos;
 mod waiting;
 
 use crate::bank::Bank;
@@ -56,6 +57,7 @@ pub(crate) fn all(data: &Data) -> Vec<Check> {
         commands::numbers_are_unique,
         reversals::check,
         reversals_told::check,
+        undos::check,
         statement::commands_are_on_it,
         statement_lines::lines_are_known,
         cash::check,

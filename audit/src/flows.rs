@@ -29,8 +29,8 @@ pub(crate) enum Stage {
 impl Stage {
     fn of(state: Option<&str>) -> Self {
         match state {
-            Some("COMPLETED" | "TOPPED_UP") => Stage::Completed,
-            Some("REJECTED" | "REFUSED") => Stage::Refused,
+            Some("COMPLETED" | "TOPPED_UP" | "done") => Stage::Completed,
+            Some("REJECTED" | "REFUSED" | "refused") => Stage::Refused,
             Some("CARRIED") => Stage::Carried,
             _ => Stage::Awaits,
         }
@@ -188,7 +188,7 @@ pub(crate) struct Command {
     pub id: u128,
     /// What asked for it; nil where a client did.
     pub origin: u128,
-    /// `recharge`, `remittance`, `settlement`, `closing`, or a client's own word.
+    /// `recharge`, `remittance`, `settlement`, `closing`, `undo`, or a client's own word.
     pub purpose: Code,
     /// The bank that executes.
     pub from_bank: Code,
@@ -208,13 +208,28 @@ pub(crate) struct Command {
     pub state: State,
 }
 
-/// A command that a bank has undone.
+/// A payout that operators have approved to undo.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Undo {
+    /// The payout's command.
+    pub id: u128,
+    /// The command that undoes it.
+    pub undo: u128,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// A command that a bank has undone, or that we have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reversal {
     /// The command.
     pub id: u128,
+    /// The bank that the money is at again.
+    pub bank: Code,
     /// Whole won.
     pub amount: i64,
+    /// The command that undid it; nil where the bank has.
+    pub undo: u128,
     /// When we heard of it, milliseconds since the epoch.
     pub recorded_at: i64,
 }
@@ -230,7 +245,7 @@ pub(crate) struct Contract {
     pub account: String,
 }
 
-has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Hold => franchise, Closing => id, Command => id, Reversal => id);
+has_id!(Awaited => id, TopUp => recharge, Slip => id, Cancel => id, Payout => id, Hold => franchise, Closing => id, Command => id, Reversal => id, Undo => id);
 
 /// The tables.
 #[derive(Default)]
@@ -253,8 +268,10 @@ pub(crate) struct Tables {
     pub closings: Vec<Closing>,
     /// Commands to banks.
     pub commands: Vec<Command>,
-    /// Those that banks have undone.
+    /// Those that banks have undone, or we have.
     pub reversals: Vec<Reversal>,
+    /// Those that operators have approved to undo.
+    pub undos: Vec<Undo>,
     /// Remittances, payouts and payouts of closings whose money is back, by their own word.
     pub came_back: HashSet<u128>,
     /// Contracts.

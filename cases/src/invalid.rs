@@ -59,8 +59,7 @@ impl Invalid {
 /// # Errors
 /// What is wrong with which of its fields.
 pub fn check(decision: &Decision) -> Result<(), Invalid> {
-    check_text("operator", &decision.operator, OPERATOR_MAX)?;
-    check_text("reason", &decision.reason, REASON_MAX)?;
+    check_words(&decision.operator, &decision.reason)?;
     if !(0..=FEE_MAX).contains(&decision.fee) {
         return Err(Invalid::FeeOutOfRange);
     }
@@ -68,6 +67,20 @@ pub fn check(decision: &Decision) -> Result<(), Invalid> {
         return Err(Invalid::FeeOfNothing);
     }
     Ok(())
+}
+
+/// Checks the words of a decision, or of a proposal to undo a payout: who, and why.
+///
+/// # Errors
+/// What is wrong with which of the two.
+pub fn check_words(operator: &str, reason: &str) -> Result<(), Invalid> {
+    check_operator(operator)?;
+    check_text("reason", reason, REASON_MAX)
+}
+
+/// Checks who approves.
+pub(crate) fn check_operator(operator: &str) -> Result<(), Invalid> {
+    check_text("operator", operator, OPERATOR_MAX)
 }
 
 fn check_text(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {

@@ -1,6 +1,6 @@
-//! What a bank's reversal means to the flow whose payout came back.
+//! What a bank's reversal, or an undo of ours, means to the flow whose payout came back.
 //!
-//! The flows that pay out (remittance, settlement) also read
+//! The flows that pay out (remittance, settlement, closing) also read
 //! `my.firmbanking.reversal`. As with results, the message only says that there
 //! is something to look at; what is believed is the row `banking.reversal`.
 //!
@@ -61,12 +61,14 @@ pub fn command_id(reversal: &FirmbankingReversal) -> Option<Uuid> {
 /// A payout that comes back, as its flow keeps it in `queue_log` for the event.
 pub trait Payout: serde::Serialize + Sized {
     /// Selects the payouts of the commands `$1` that `banking.reversal` says came
-    /// back, and that no one has posted: command, bank, then what `read` reads.
+    /// back, and that no one has posted: command, the bank that the money is at again,
+    /// then what `read` reads.
     const DUE: &'static str;
     /// Notes that the payouts `$1` came back at `$2`, where nobody has before.
     const NOTE: &'static str;
 
-    /// Reads a payout of `DUE`, from the third column on.
+    /// Reads a payout of `DUE`, from the third column on: that is, whether we have
+    /// brought it back ourselves.
     fn read(row: &PgRow) -> Result<Self, sqlx::Error>;
 
     /// The payout's id.
@@ -122,7 +124,8 @@ impl<P: Payout> Reversals<P> {
     }
 
     /// A payout has come back: `post` makes its entry, with the entry's id and the
-    /// bank that gave the money back.
+    /// bank that the money is at again: the one that had paid it, or, where we have
+    /// brought it back, the receiver's.
     pub fn decide(
         &mut self,
         reversal: &FirmbankingReversal,
@@ -130,11 +133,11 @@ impl<P: Payout> Reversals<P> {
         post: impl FnOnce(Uuid, &str, &P),
     ) -> Verdict {
         let due = command_id(reversal).and_then(|id| self.due.remove(&id));
-        let Some((from_bank, payout)) = due else {
+        let Some((bank, payout)) = due else {
             // Posted before, or forged: no bank has given this back.
             return Verdict::Ignored;
         };
-        post(reversal_id(payout.id()), &from_bank, &payout);
+        post(reversal_id(payout.id()), &bank, &payout);
         let outcome = Outcome::success(at).with_result(serde_json::json!(payout));
         self.made.push(payout);
         Verdict::Handled(outcome)

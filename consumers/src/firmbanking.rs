@@ -18,7 +18,7 @@ use mypay_schemas::decoder::{Decoder, Poison};
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::firmbanking::{
     BankAccount, FirmbankingRequest, FirmbankingResult, PURPOSE_CLOSING, PURPOSE_RECHARGE,
-    PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+    PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_UNDO,
 };
 use mypay_schemas::{Flow, Request};
 use sqlx::{PgConnection, Row};
@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::bank_result::{self, ResultHead};
 use crate::contracts::Contracts;
 use crate::runtime::handler::{Arrived, Handler, Identity, Verdict};
+use crate::undo;
 
 /// The longest purpose that a rejection repeats, in characters.
 const PURPOSE_SHOWN: usize = 40;
@@ -42,6 +43,8 @@ pub struct State {
     contracts: Contracts,
     origins: HashMap<Uuid, (Uuid, Origin)>,
     taken: Vec<Taken>,
+    /// Undos that never come to their bank, and why.
+    refused_undos: Vec<(Uuid, &'static str)>,
 }
 
 struct Taken {
@@ -97,6 +100,7 @@ impl Handler for Firmbanking {
             contracts: Contracts::load(connection, korean_day(at)).await?,
             origins: origins(connection, &reserved).await?,
             taken: Vec::new(),
+            refused_undos: Vec::new(),
         })
     }
 
@@ -130,7 +134,12 @@ impl Handler for Firmbanking {
                 Verdict::Handled(Outcome::processing(at).with_result(taken))
             }
             Err(Reason::UnknownOrigin) => Verdict::Dead(Reason::UnknownOrigin.code()),
-            Err(reason) => Verdict::Handled(Outcome::rejected(reason.code(), at)),
+            Err(reason) => {
+                if request.purpose == PURPOSE_UNDO {
+                    state.refused_undos.push((arrived.id, reason.code()));
+                }
+                Verdict::Handled(Outcome::rejected(reason.code(), at))
+            }
         }
     }
 
@@ -141,6 +150,9 @@ impl Handler for Firmbanking {
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
         insert(connection, &state.taken, at).await?;
+        for (undo_id, reason) in &state.refused_undos {
+            undo::refuse(connection, *undo_id, reason, at).await?;
+        }
         Ok(())
     }
 
@@ -188,7 +200,8 @@ impl Handler for Firmbanking {
     }
 }
 
-/// The requests of other flows that stand behind commands, by the command's id.
+/// What stands behind commands, by the command's id: requests of other flows, and
+/// payouts that operators have approved to undo.
 async fn origins(
     connection: &mut PgConnection,
     commands: &[Uuid],
@@ -215,7 +228,13 @@ async fn origins(
          SELECT m.firmbanking_id, m.payout_id, 4, m.amount, m.to_bank, m.to_account,
                 m.from_bank, m.holder_name
            FROM unnest($1::uuid[]) AS c(id)
-           JOIN membership.closing m ON m.firmbanking_id = c.id",
+           JOIN membership.closing m ON m.firmbanking_id = c.id
+          UNION ALL
+         SELECT u.undo_id, u.firmbanking_id, 5, f.amount, f.to_bank, f.to_account,
+                f.to_bank, NULL::text
+           FROM unnest($1::uuid[]) AS c(id)
+           JOIN banking.undo u ON u.undo_id = c.id AND u.state IN ('approved', 'asked')
+           JOIN banking.firmbanking f ON f.firmbanking_id = u.firmbanking_id",
     )
     .bind(commands)
     .fetch_all(connection)
@@ -227,7 +246,8 @@ async fn origins(
                     1 => PURPOSE_RECHARGE,
                     2 => PURPOSE_REMITTANCE,
                     3 => PURPOSE_SETTLEMENT,
-                    _ => PURPOSE_CLOSING,
+                    4 => PURPOSE_CLOSING,
+                    _ => PURPOSE_UNDO,
                 },
                 amount: row.try_get(3)?,
                 account: BankAccount {

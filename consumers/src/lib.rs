@@ -15,6 +15,7 @@ pub mod remittance;
 pub mod runtime;
 pub mod settlement;
 pub mod top_up;
+mod undo;
 pub mod worker;
 
 pub use runtime::metrics;

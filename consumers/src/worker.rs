@@ -25,6 +25,7 @@
 //! | `record` | the commit after it: states, postings, results |
 //! | `notices` | what banks have undone later, and what that makes of commands |
 //! | `decisions` | what people have decided about cases |
+//! | `undos` | payouts that people undo, and what brings their money back |
 //! | `alarms` | what people must look at, counted |
 
 mod alarms;
@@ -39,6 +40,7 @@ mod metrics;
 mod notices;
 mod outcome;
 mod record;
+mod undos;
 mod work;
 
 use std::collections::HashMap;
@@ -113,7 +115,8 @@ impl Workers {
         let (answers, recording) = recorder.start();
         let workers = Arc::new(self);
         let mut beside = JoinSet::new();
-        beside.spawn(decisions::apply_all(recorder, stop.clone()));
+        beside.spawn(decisions::apply_all(recorder.clone(), stop.clone()));
+        beside.spawn(undos::ask_all(recorder, stop.clone()));
         beside.spawn(alarms::run(Arc::clone(&workers), stop.clone()));
         let buckets = Arc::new(Buckets::new(workers.bank.table(), Instant::now()));
         let known = workers.bank.table().banks();

@@ -1,6 +1,8 @@
 //! Firmbanking: real money from one bank account to another.
 
-use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, RESERVED};
+use mypay_schemas::firmbanking::{
+    BankAccount, FirmbankingRequest, PURPOSE_RECHARGE, PURPOSE_UNDO, RESERVED,
+};
 use mypay_schemas::identity::derive;
 use uuid::Uuid;
 
@@ -25,8 +27,8 @@ pub struct Origin {
     pub purpose: &'static str,
     /// The amount it asked for, whole won.
     pub amount: i64,
-    /// The account that is not ours: the one a recharge draws from, the one a
-    /// payout goes to.
+    /// The account that is not ours: the one that a recharge or an undo draws from,
+    /// the one a payout goes to.
     pub account: BankAccount,
     /// The bank that is to be commanded.
     pub from_bank: String,
@@ -112,7 +114,7 @@ pub fn decide<'a>(
 /// Whether a command in a flow's name is what the flow asked for.
 fn is_of_flow(request: &FirmbankingRequest, origin: &Origin) -> bool {
     let (from, to) = (&request.from, &request.to);
-    let accounts_fit = if request.purpose == PURPOSE_RECHARGE {
+    let accounts_fit = if draws(&request.purpose) {
         is_same(from, &origin.account) && to.bank_code == from.bank_code
     } else {
         is_same(to, &origin.account)
@@ -142,7 +144,7 @@ fn of_flow<'a>(
     contract_of: impl Fn(&str) -> Option<&'a Contract>,
 ) -> Result<Command, Reason> {
     let contract = in_force(contract_of(&from.bank_code))?;
-    let ours = if request.purpose == PURPOSE_RECHARGE {
+    let ours = if draws(&request.purpose) {
         &mut to
     } else {
         &mut from
@@ -150,7 +152,7 @@ fn of_flow<'a>(
     ours.account_number.clone_from(&contract.corporate_account);
     let to_ours = is_ours(contract_of(&to.bank_code), &to);
     // Nobody is paid on an account of ours: no flow would book what came in there.
-    if from == to || to_ours != (request.purpose == PURPOSE_RECHARGE) {
+    if from == to || to_ours != draws(&request.purpose) {
         return Err(Reason::InvalidField);
     }
     Ok(Command { from, to, to_ours })
@@ -243,7 +245,13 @@ pub fn direct_reversal_id(firmbanking_id: Uuid) -> Uuid {
     derive(firmbanking_id, "transfer reversal")
 }
 
-/// Whether a purpose is kept for our own flows.
+/// Whether a command of this purpose draws money from another's account to ours: a
+/// recharge, or what undoes a payout. All others pay out.
+pub fn draws(purpose: &str) -> bool {
+    matches!(purpose, PURPOSE_RECHARGE | PURPOSE_UNDO)
+}
+
+/// Whether a purpose is kept for ourselves.
 pub fn is_reserved(purpose: &str) -> bool {
     RESERVED.contains(&purpose)
 }

@@ -1,6 +1,6 @@
 //! Random sequences over everything that decides: requests of all flows in two
 //! lanes at once, top-ups on the way, closings, duplicates, banks that answer late or
-//! not at all, reversals at any later time. After every step the ledger must hold.
+//! not at all, reversals at any later time, undos. After every step the ledger must hold.
 //!
 //! [`world`] plays the tables and the topics: what a consumer loads and writes, and
 //! under which conditions (those of `mypay-ledger`). All that decides is the real
@@ -14,6 +14,7 @@ mod settling;
 mod step;
 mod told;
 mod topping;
+mod undoing;
 mod world;
 
 use std::collections::BTreeMap;
@@ -71,7 +72,7 @@ fn the_sequences_go_everywhere() {
 }
 
 /// Where sequences must get to.
-const PLACES: [&str; 74] = [
+const PLACES: [&str; 76] = [
     "recharge awaits its bank",
     "recharge invalid_amount",
     "recharge below_recharge_minimum",
@@ -112,6 +113,8 @@ const PLACES: [&str; 74] = [
     "net no_account",
     "direct done",
     "direct came back",
+    "a payout undone",
+    "an undo that was refused",
     "a command without a contract",
     "a command that names our account of before",
     "a direct command from our account of before",

@@ -32,6 +32,7 @@ mod slips;
 mod slow;
 mod statements;
 mod submit;
+mod undos;
 mod watch;
 
 use std::sync::Arc;
@@ -112,6 +113,8 @@ fn resources() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(slips::of_member))
         .routes(routes!(firmbankings::create))
         .routes(routes!(commands::find))
+        .routes(routes!(undos::propose))
+        .routes(routes!(undos::approve))
         .routes(routes!(requests::find))
         .routes(routes!(franchises::slips))
         .routes(routes!(contracts::put))

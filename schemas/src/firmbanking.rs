@@ -12,12 +12,16 @@ pub const PURPOSE_REMITTANCE: &str = "remittance";
 pub const PURPOSE_SETTLEMENT: &str = "settlement";
 /// The purpose of a command that pays out what a closed member has left.
 pub const PURPOSE_CLOSING: &str = "closing";
-/// The purposes that are kept for our own flows.
-pub const RESERVED: [&str; 4] = [
+/// The purpose of a command that brings a payout back, from its receiver's account to
+/// ours at the same bank. Its origin is the payout's command.
+pub const PURPOSE_UNDO: &str = "undo";
+/// The purposes that are kept for ourselves.
+pub const RESERVED: [&str; 5] = [
     PURPOSE_RECHARGE,
     PURPOSE_REMITTANCE,
     PURPOSE_SETTLEMENT,
     PURPOSE_CLOSING,
+    PURPOSE_UNDO,
 ];
 
 /// The id of the command that a request brings about.
@@ -45,7 +49,7 @@ pub struct FirmbankingRequest {
     pub correlation_id: String,
     /// Milliseconds since the epoch.
     pub requested_at: i64,
-    /// `recharge`, `remittance`, `settlement`, `closing`, or a client's own word.
+    /// `recharge`, `remittance`, `settlement`, `closing`, `undo`, or a client's own word.
     pub purpose: String,
     /// The account to debit.
     pub from: BankAccount,
@@ -56,7 +60,8 @@ pub struct FirmbankingRequest {
     /// Whose account `to` must be; asked of the bank before the command goes out.
     #[serde(default)]
     pub to_holder_name: Option<String>,
-    /// UUID of the request of another flow that stands behind this one.
+    /// UUID of the request of another flow that stands behind this one; of an undo, the
+    /// command that it brings back.
     #[serde(default)]
     pub causation_id: Option<String>,
 }

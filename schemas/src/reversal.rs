@@ -1,5 +1,5 @@
 //! `my.firmbanking.reversal`, `my.remittance.reversal`, `my.settlement.reversal`,
-//! `my.closing.reversal`: what a bank had done, and has undone.
+//! `my.closing.reversal`: what a bank had done, and it or we have undone.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,8 +16,15 @@ pub const SETTLEMENT_REVERSAL: &str = "my.settlement.reversal";
 /// The topic of payouts of closings that came back.
 pub const CLOSING_REVERSAL: &str = "my.closing.reversal";
 
-/// The reason code of all of them.
+/// The reason code of what a bank has undone.
 pub const REVERSED_BY_BANK: &str = "reversed_by_bank";
+/// The reason code of what a transfer of ours has brought back.
+pub const UNDONE: &str = "undone";
+
+/// The reason code of what came back: by a transfer of ours, or by the bank's doing.
+pub const fn reason(undone: bool) -> &'static str {
+    if undone { UNDONE } else { REVERSED_BY_BANK }
+}
 
 /// The id of the event that tells that `request` came back, and of the journal
 /// entry that undoes it.
@@ -49,13 +56,13 @@ pub struct FirmbankingReversal {
     pub business_date: String,
     /// Our number of the command.
     pub transaction_number: i64,
-    /// `YYYY-MM-DD` in Korea.
+    /// `YYYY-MM-DD` in Korea; where we have undone it, our transfer's business date.
     pub notice_date: String,
-    /// The bank's number of the notice.
+    /// The bank's number of the notice; 0 where we have undone it.
     pub notice_number: i64,
-    /// Milliseconds since the epoch, by the bank's clock.
+    /// Milliseconds since the epoch, by the bank's clock; where we have undone it, by ours.
     pub reversed_at: i64,
-    /// None: a bank's notice is no message.
+    /// The command that undid it. None: a bank's notice is no message.
     #[serde(default)]
     pub causation_id: Option<String>,
 }
@@ -77,7 +84,7 @@ pub struct RemittanceReversal {
     pub amount: i64,
     /// The remittance fee that is not given back, whole won.
     pub fee_kept: i64,
-    /// [`REVERSED_BY_BANK`].
+    /// [`REVERSED_BY_BANK`] or [`UNDONE`].
     pub reason: String,
     /// The [`FirmbankingReversal`].
     #[serde(default)]
@@ -101,7 +108,7 @@ pub struct SettlementReversal {
     pub franchise_id: String,
     /// Whole won.
     pub amount: i64,
-    /// [`REVERSED_BY_BANK`].
+    /// [`REVERSED_BY_BANK`] or [`UNDONE`].
     pub reason: String,
     /// The [`FirmbankingReversal`].
     #[serde(default)]
@@ -125,7 +132,7 @@ pub struct ClosingReversal {
     pub member_id: String,
     /// Whole won.
     pub amount: i64,
-    /// [`REVERSED_BY_BANK`].
+    /// [`REVERSED_BY_BANK`] or [`UNDONE`].
     pub reason: String,
     /// The [`FirmbankingReversal`].
     #[serde(default)]

@@ -4,7 +4,7 @@ use mypay_bank::wire::LineKind;
 use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
 use mypay_schemas::firmbanking::{
-    PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT,
+    PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_UNDO,
 };
 
 use super::reversals;
@@ -105,6 +105,12 @@ fn is_awaited(data: &Data, command: &Command) -> bool {
             .first()
             .map(|it| it.stage),
         PURPOSE_CLOSING => tables.closing_of(command.origin).map(|it| it.stage),
+        // The flow whose payout it brings back posts it.
+        PURPOSE_UNDO => {
+            let payout = find(&tables.commands, command.origin).first();
+            let posted = payout.is_some_and(|payout| reversals::is_posted(data, payout));
+            return command.state == State::Done && !posted;
+        }
         _ => None,
     };
     stage == Some(Stage::Awaits)

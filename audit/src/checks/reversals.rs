@@ -23,7 +23,7 @@ use crate::sorted::find;
 pub(super) fn check(data: &Data) -> Check {
     let mut check = Check::new(
         "reversals_moved_once",
-        "each command that a bank has undone: it was done, the money is whose it was, once, and the bank's own statement has it",
+        "each command that a bank has undone, or a transfer of ours has: it was done, the money is whose it was, once, and the bank's own statement has it",
         "SELECT * FROM banking.reversal WHERE firmbanking_id = '<id>'; mypay bank cases",
     );
     let mut on_its_way = 0;
@@ -33,7 +33,7 @@ pub(super) fn check(data: &Data) -> Check {
             None => Some("there is no such command".to_string()),
             Some(command) => {
                 on_its_way += u64::from(!is_posted(data, command));
-                of_command(data, reversal, command).or_else(|| on_statement(data, command))
+                of_command(data, reversal, command).or_else(|| by_whom(data, reversal, command))
             }
         };
         if let Some(problem) = problem {
@@ -90,7 +90,7 @@ fn of_command(data: &Data, reversal: &Reversal, command: &Command) -> Option<Str
     };
     let line = is_posted(data, command).then(|| Line {
         kind: EntryKind::Reversal,
-        debit: Side::cash(&data.reasons.text(command.from_bank)),
+        debit: Side::cash(&data.reasons.text(reversal.bank)),
         credit,
         amount: reversal.amount,
     });
@@ -126,6 +126,17 @@ fn whose(data: &Data, command: &Command) -> Result<(Uuid, Side), String> {
         _ if command.to_ours => Ok((direct, Side::cash(&data.reasons.text(command.to_bank)))),
         _ => Ok((direct, Side::Ours(AccountKind::Suspense, 0))),
     }
+}
+
+/// Whose doing it was: the bank's, by its statement, or that of a transfer of ours.
+fn by_whom(data: &Data, reversal: &Reversal, command: &Command) -> Option<String> {
+    if reversal.undo != 0 {
+        return super::undos::brought_back(data, reversal, command);
+    }
+    if reversal.bank != command.from_bank {
+        return Some("another bank than the one commanded has undone it".to_string());
+    }
+    on_statement(data, command)
 }
 
 fn on_statement(data: &Data, command: &Command) -> Option<String> {
@@ -202,7 +213,9 @@ mod tests {
         let command = find_command(&data);
         data.tables.reversals.push(Reversal {
             id: command.id,
+            bank: command.from_bank,
             amount: command.amount,
+            undo: 0,
             recorded_at: data.now,
         });
         data.tables.came_back.insert(command.origin);

@@ -155,7 +155,9 @@ mod tests {
         let command = *data.tables.commands.iter().find(of).unwrap();
         data.tables.reversals.push(Reversal {
             id: command.id,
+            bank: command.from_bank,
             amount: command.amount,
+            undo: 0,
             recorded_at: data.now,
         });
         data.tables.came_back.insert(command.origin);

@@ -228,6 +228,16 @@ async fn moved(
                     WHEN 'closing' THEN EXISTS (
                         SELECT 1 FROM membership.closing o
                          WHERE o.firmbanking_id = f.firmbanking_id AND o.state = 'COMPLETED')
+                    -- By the flow whose payout it brings back.
+                    WHEN 'undo' THEN EXISTS (
+                        SELECT 1 FROM remittance.payout o
+                         WHERE o.firmbanking_id = f.origin_id AND o.reversed_at IS NOT NULL)
+                        OR EXISTS (
+                        SELECT 1 FROM settlement.payout o
+                         WHERE o.firmbanking_id = f.origin_id AND o.reversed_at IS NOT NULL)
+                        OR EXISTS (
+                        SELECT 1 FROM membership.closing o
+                         WHERE o.firmbanking_id = f.origin_id AND o.reversed_at IS NOT NULL)
                     ELSE true END AS posted,
                     CASE WHEN (f.from_bank, f.from_account) = ($1, $2) THEN -f.amount
                          WHEN (f.to_bank, f.to_account) = ($1, $2) THEN f.amount
@@ -256,7 +266,9 @@ async fn moved(
                     ELSE true END AS posted
                FROM banking.reversal r
                JOIN banking.firmbanking f ON f.firmbanking_id = r.firmbanking_id
-              WHERE (r.bank_code = $1
+              -- What we have undone ourselves is a command, and counted as one.
+              WHERE r.undo_id IS NULL
+                AND (r.bank_code = $1
                      OR (f.to_ours AND f.from_bank <> f.to_bank AND f.to_bank = $1))
                 AND r.notice_date BETWEEN $3 AND $4
          )

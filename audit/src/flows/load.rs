@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{
     Awaited, Cancel, Closing, Command, Contract, Hold, Payout, Reversal, Slip, Stage, State,
-    Tables, TopUp,
+    Tables, TopUp, Undo,
 };
 use crate::copy;
 use crate::error::AuditError;
@@ -33,7 +33,8 @@ pub(crate) async fn load(
         holds: holds(connection).await?,
         closings: closings(connection, texts).await?,
         commands: commands(connection, texts).await?,
-        reversals: reversals(connection).await?,
+        reversals: reversals(connection, texts).await?,
+        undos: undos(connection).await?,
         came_back: came_back(connection).await?,
         contracts: contracts(connection, texts).await?,
     };
@@ -47,6 +48,7 @@ pub(crate) async fn load(
     sorted::sort(&mut tables.closings);
     sorted::sort(&mut tables.commands);
     sorted::sort(&mut tables.reversals);
+    sorted::sort(&mut tables.undos);
     Ok(tables)
 }
 
@@ -253,14 +255,36 @@ async fn commands(
     Ok(rows)
 }
 
-async fn reversals(connection: &mut PgConnection) -> Result<Vec<Reversal>, AuditError> {
-    const QUERY: &str = "SELECT firmbanking_id, amount, recorded_at FROM banking.reversal";
+async fn reversals(
+    connection: &mut PgConnection,
+    texts: &Interned,
+) -> Result<Vec<Reversal>, AuditError> {
+    const QUERY: &str = "SELECT firmbanking_id, bank_code, amount, undo_id, recorded_at \
+                         FROM banking.reversal";
     let mut rows = Vec::new();
     copy::rows(connection, QUERY, |fields| {
         rows.push(Reversal {
             id: fields.id()?,
+            bank: texts.optional(fields.text()?),
             amount: fields.i64()?,
+            undo: fields.id()?,
             recorded_at: fields.millis()?,
+        });
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+async fn undos(connection: &mut PgConnection) -> Result<Vec<Undo>, AuditError> {
+    const QUERY: &str = "SELECT firmbanking_id, undo_id, state FROM banking.undo \
+                         WHERE state <> 'proposed'";
+    let mut rows = Vec::new();
+    copy::rows(connection, QUERY, |fields| {
+        rows.push(Undo {
+            id: fields.id()?,
+            undo: fields.id()?,
+            stage: Stage::of(fields.text()?),
         });
         Ok(())
     })

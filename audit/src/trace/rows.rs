@@ -12,7 +12,7 @@ use crate::error::AuditError;
 
 /// Where there are rows of a message: the table, and the id, the instant and the row
 /// of those with the ids `$1`. At one instant they come in this order.
-const SOURCES: [(&str, &str); 18] = [
+const SOURCES: [(&str, &str); 19] = [
     (
         "queue_log",
         "SELECT q.message_id, q.created_timestamp, to_jsonb(q)
@@ -93,6 +93,11 @@ const SOURCES: [(&str, &str); 18] = [
         "banking.notice",
         "SELECT n.case_id, n.received_at, to_jsonb(n)
            FROM banking.notice n WHERE n.case_id = ANY($1)",
+    ),
+    (
+        "banking.undo",
+        "SELECT u.firmbanking_id, u.proposed_at, to_jsonb(u)
+           FROM banking.undo u WHERE u.firmbanking_id = ANY($1)",
     ),
     (
         "banking.reversal",

@@ -109,8 +109,14 @@ pub(super) fn happened(
             won("amount"),
             text("state")
         ),
+        "banking.undo" => return undo(at, row),
         "banking.reversal" => format!(
-            "undone by bank {}: {} won, at {}",
+            "{} bank {}: {} won, at {}",
+            if row["undo_id"].is_null() {
+                "undone by"
+            } else {
+                "undone by us: back on our account at"
+            },
             text("bank_code"),
             won("amount"),
             text("reversed_at")
@@ -125,6 +131,20 @@ pub(super) fn happened(
         _ => String::new(),
     };
     vec![(at, what)]
+}
+
+/// A payout that operators undo: proposed, approved, and what came of it.
+fn undo(at: DateTime<Utc>, row: &Value) -> Vec<(DateTime<Utc>, String)> {
+    let text = |name: &str| text(row, name);
+    let proposed = format!(
+        "{} proposes to undo it: {}: {}",
+        text("proposed_by"),
+        text("reason"),
+        text("state")
+    );
+    let approved_at = row["approved_at"].as_str().and_then(|at| at.parse().ok());
+    let approved = approved_at.map(|at| (at, format!("{} approves the undo", text("approved_by"))));
+    std::iter::once((at, proposed)).chain(approved).collect()
 }
 
 /// A row of `queue_log` is two things: that it was put in the queue, and handled.

@@ -4,7 +4,7 @@ use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::reversal::{
-    CLOSING_REVERSAL, ClosingReversal, FirmbankingReversal, REVERSED_BY_BANK, reversal_id,
+    CLOSING_REVERSAL, ClosingReversal, FirmbankingReversal, reason as reversal_reason, reversal_id,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -23,12 +23,15 @@ pub(super) struct PaidOut {
     correlation_id: String,
     pub(super) member_id: Uuid,
     pub(super) amount: i64,
+    /// Whether we have brought it back ourselves. (What was kept before has it not.)
+    #[serde(default)]
+    undone: bool,
 }
 
 impl Payout for PaidOut {
     const DUE: &'static str = "
-        SELECT m.firmbanking_id, m.from_bank, m.payout_id, m.closing_id, m.correlation_id,
-               m.member_id, m.amount
+        SELECT m.firmbanking_id, r.bank_code, r.undo_id IS NOT NULL, m.payout_id, m.closing_id,
+               m.correlation_id, m.member_id, m.amount
           FROM unnest($1::uuid[]) AS c(id)
           JOIN banking.reversal r ON r.firmbanking_id = c.id
           JOIN membership.closing m ON m.firmbanking_id = c.id
@@ -39,11 +42,12 @@ impl Payout for PaidOut {
 
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            reversed: row.try_get(2)?,
-            closing_id: row.try_get(3)?,
-            correlation_id: row.try_get(4)?,
-            member_id: row.try_get(5)?,
-            amount: row.try_get(6)?,
+            undone: row.try_get(2)?,
+            reversed: row.try_get(3)?,
+            closing_id: row.try_get(4)?,
+            correlation_id: row.try_get(5)?,
+            member_id: row.try_get(6)?,
+            amount: row.try_get(7)?,
         })
     }
 
@@ -71,7 +75,7 @@ pub(super) fn events<M>(
         payout_id: kept.reversed.to_string(),
         member_id: member_id.clone(),
         amount: kept.amount,
-        reason: REVERSED_BY_BANK.to_string(),
+        reason: reversal_reason(kept.undone).to_string(),
         causation_id: Some(reversal.message_id.clone()),
     };
     let topic = CLOSING_REVERSAL;

@@ -4,7 +4,8 @@ use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::reversal::{
-    FirmbankingReversal, REMITTANCE_REVERSAL, REVERSED_BY_BANK, RemittanceReversal, reversal_id,
+    FirmbankingReversal, REMITTANCE_REVERSAL, RemittanceReversal, reason as reversal_reason,
+    reversal_id,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -23,12 +24,15 @@ pub(super) struct Remitted {
     pub(super) sender_id: Uuid,
     pub(super) amount: i64,
     fee: i64,
+    /// Whether we have brought it back ourselves. (What was kept before has it not.)
+    #[serde(default)]
+    undone: bool,
 }
 
 impl Payout for Remitted {
     const DUE: &'static str = "
-        SELECT p.firmbanking_id, p.from_bank, p.remittance_id, p.correlation_id, p.sender_id,
-               p.amount, p.fee
+        SELECT p.firmbanking_id, r.bank_code, r.undo_id IS NOT NULL, p.remittance_id,
+               p.correlation_id, p.sender_id, p.amount, p.fee
           FROM unnest($1::uuid[]) AS c(id)
           JOIN banking.reversal r ON r.firmbanking_id = c.id
           JOIN remittance.payout p ON p.firmbanking_id = c.id
@@ -39,11 +43,12 @@ impl Payout for Remitted {
 
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            reversed: row.try_get(2)?,
-            correlation_id: row.try_get(3)?,
-            sender_id: row.try_get(4)?,
-            amount: row.try_get(5)?,
-            fee: row.try_get(6)?,
+            undone: row.try_get(2)?,
+            reversed: row.try_get(3)?,
+            correlation_id: row.try_get(4)?,
+            sender_id: row.try_get(5)?,
+            amount: row.try_get(6)?,
+            fee: row.try_get(7)?,
         })
     }
 
@@ -71,7 +76,7 @@ pub(super) fn events<M>(
         sender_id: sender_id.clone(),
         amount: kept.amount,
         fee_kept: kept.fee,
-        reason: REVERSED_BY_BANK.to_string(),
+        reason: reversal_reason(kept.undone).to_string(),
         causation_id: Some(reversal.message_id.clone()),
     };
     let topic = REMITTANCE_REVERSAL;

@@ -4,7 +4,8 @@ use mypay_idempotency::queue_log::Outcome;
 use mypay_idempotency::transaction::Event;
 use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_schemas::reversal::{
-    FirmbankingReversal, REVERSED_BY_BANK, SETTLEMENT_REVERSAL, SettlementReversal, reversal_id,
+    FirmbankingReversal, SETTLEMENT_REVERSAL, SettlementReversal, reason as reversal_reason,
+    reversal_id,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -22,11 +23,15 @@ pub(super) struct PaidOut {
     run_id: Uuid,
     pub(super) franchise_id: Uuid,
     pub(super) amount: i64,
+    /// Whether we have brought it back ourselves. (What was kept before has it not.)
+    #[serde(default)]
+    undone: bool,
 }
 
 impl Payout for PaidOut {
     const DUE: &'static str = "
-        SELECT p.firmbanking_id, p.from_bank, p.payout_id, p.run_id, p.franchise_id, r.amount
+        SELECT p.firmbanking_id, r.bank_code, r.undo_id IS NOT NULL, p.payout_id, p.run_id,
+               p.franchise_id, r.amount
           FROM unnest($1::uuid[]) AS c(id)
           JOIN banking.reversal r ON r.firmbanking_id = c.id
           JOIN settlement.payout p ON p.firmbanking_id = c.id
@@ -37,10 +42,11 @@ impl Payout for PaidOut {
 
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            reversed: row.try_get(2)?,
-            run_id: row.try_get(3)?,
-            franchise_id: row.try_get(4)?,
-            amount: row.try_get(5)?,
+            undone: row.try_get(2)?,
+            reversed: row.try_get(3)?,
+            run_id: row.try_get(4)?,
+            franchise_id: row.try_get(5)?,
+            amount: row.try_get(6)?,
         })
     }
 
@@ -68,7 +74,7 @@ pub(super) fn events<M>(
         payout_id: kept.reversed.to_string(),
         franchise_id: franchise_id.clone(),
         amount: kept.amount,
-        reason: REVERSED_BY_BANK.to_string(),
+        reason: reversal_reason(kept.undone).to_string(),
         causation_id: Some(reversal.message_id.clone()),
     };
     let topic = SETTLEMENT_REVERSAL;

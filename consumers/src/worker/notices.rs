@@ -8,6 +8,7 @@
 
 mod fetch;
 mod judge;
+mod undos;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -82,10 +83,11 @@ async fn apply(
 ) -> Result<bool, RecordError> {
     let at = record::now();
     let mut transaction = recorder.pool.begin().await?;
-    let waiting = waiting(&mut transaction, bank_code).await?;
+    let mut waiting = waiting(&mut transaction, bank_code).await?;
     if waiting.is_empty() {
         return Ok(false);
     }
+    undos::look(&mut transaction, &mut waiting).await?;
     let oldest = horizon::oldest(&mut transaction).await?;
     let mut reversed = Vec::new();
     let mut judged = Vec::with_capacity(waiting.len());
@@ -172,6 +174,7 @@ async fn waiting(
                     traceparent: row.try_get(12)?,
                     came_back: row.try_get(13)?,
                     to_ours: row.try_get(14)?,
+                    being_undone: false,
                 }),
             };
             Ok((notice, command))

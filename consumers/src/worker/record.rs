@@ -15,13 +15,15 @@ use mypay_idempotency::transaction::Event;
 use mypay_ledger::WriteError;
 use mypay_schemas::Flow;
 use mypay_schemas::encoders::{Encoders, EncodersError};
-use mypay_schemas::firmbanking::FirmbankingResult;
+use mypay_schemas::firmbanking::{FirmbankingResult, PURPOSE_UNDO};
+use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::Workers;
 use super::outcome::{Answered, Next};
+use super::undos::{self, Ended};
 use crate::bank_result::ResultHead;
 
 /// How many answers one commit takes at the most.
@@ -204,6 +206,7 @@ impl Recorder {
         let mut book = Book::new(korean_day(at), []);
         let mut events = Vec::new();
         let mut finished = Vec::new();
+        let mut undos = Vec::new();
         for changed in &changed {
             // Two answers to one command may be here, of two leases.
             let Some(answered) = by_lease.get(&(changed.firmbanking_id, changed.fence)) else {
@@ -220,12 +223,22 @@ impl Recorder {
                 }
                 _ => continue,
             };
+            if changed.purpose == PURPOSE_UNDO {
+                undos.push(Ended {
+                    undo_id: changed.firmbanking_id,
+                    refused_for: outcome.reason.clone(),
+                });
+            }
             events.push(self.event(changed, answered, &outcome)?);
             finished.push((changed.firmbanking_id, outcome));
         }
+        // Commands' rows before accounts, and the outbox last: as everybody has it.
+        let came_back = undos::end(connection, &undos, at).await?;
         mypay_ledger::write(connection, &book, at, &Limits::default()).await?;
         queue_log::finish(connection, Flow::Firmbanking.name(), &finished).await?;
         outbox::write(connection, &self.writer, &events, at).await?;
+        self.tell(connection, FIRMBANKING_REVERSAL, came_back, at)
+            .await?;
         Ok(changed)
     }
 

@@ -14,7 +14,7 @@ fn at(bank_code: &str, account_number: &str) -> BankAccount {
 }
 
 fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequest {
-    let payout = ![PURPOSE_RECHARGE, "staff"].contains(&purpose);
+    let payout = !draws(purpose) && purpose != "staff";
     FirmbankingRequest {
         message_id: String::new(),
         correlation_id: String::new(),
@@ -33,7 +33,7 @@ fn origin(purpose: &'static str, account: BankAccount) -> Origin {
         purpose,
         amount: 10_000,
         from_bank: BANK.into(),
-        holder_name: (purpose != PURPOSE_RECHARGE).then(|| "김민지".into()),
+        holder_name: (!draws(purpose)).then(|| "김민지".into()),
         account,
     }
 }
@@ -62,18 +62,16 @@ fn our_side_is_the_account_of_the_contract_as_it_is_now() {
     let theirs = at(BANK, "110200300");
     for named in [CORPORATE, BEFORE] {
         let ours = at(BANK, named);
-        let drawn = request(PURPOSE_RECHARGE, theirs.clone(), ours.clone());
-        let command = taken(
-            &drawn,
-            Some(&origin(PURPOSE_RECHARGE, theirs.clone())),
-            true,
-        );
-        let command = command.expect("a recharge stands behind it");
-        assert_eq!(
-            (command.from, command.to),
-            (theirs.clone(), at(BANK, CORPORATE))
-        );
-        assert!(command.to_ours);
+        for purpose in [PURPOSE_RECHARGE, PURPOSE_UNDO] {
+            let drawn = request(purpose, theirs.clone(), ours.clone());
+            let command = taken(&drawn, Some(&origin(purpose, theirs.clone())), true);
+            let command = command.expect("a recharge or an undo stands behind it");
+            assert_eq!(
+                (command.from, command.to),
+                (theirs.clone(), at(BANK, CORPORATE))
+            );
+            assert!(command.to_ours);
+        }
         for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
             let paid = request(purpose, ours.clone(), theirs.clone());
             let command = taken(&paid, Some(&origin(purpose, theirs.clone())), true);
@@ -99,8 +97,20 @@ fn a_command_of_a_flow_is_what_the_flow_asked_for() {
         change(&mut request);
         request
     };
+    let undo = origin(PURPOSE_UNDO, theirs.clone());
+    let undone = request(PURPOSE_UNDO, theirs.clone(), ours.clone());
     for (request, origin) in [
         (drawn.clone(), None),
+        // Nobody has approved it, or it is of another payout than the one approved.
+        (undone.clone(), None),
+        (undone.clone(), Some(&recharge)),
+        (drawn.clone(), Some(&undo)),
+        (forged(&undone, |it| it.amount += 1), Some(&undo)),
+        (forged(&undone, |it| it.from = at(BANK, "1")), Some(&undo)),
+        (
+            forged(&undone, |it| it.to = at(OTHER, "990088000001")),
+            Some(&undo),
+        ),
         (drawn.clone(), Some(&payout)),
         (paid.clone(), Some(&recharge)),
         (forged(&drawn, |it| it.amount += 1), Some(&recharge)),
@@ -136,6 +146,7 @@ fn a_command_of_a_flow_is_what_the_flow_asked_for() {
         Err(Reason::NoContract)
     );
     assert_eq!(taken(&paid, Some(&payout), false), Err(Reason::NoContract));
+    assert_eq!(taken(&undone, Some(&undo), false), Err(Reason::NoContract));
 }
 
 #[test]
@@ -250,4 +261,24 @@ fn a_receiver_is_ours_or_suspense_as_it_was_taken_in() {
         assert_eq!(of(&receiver), 0);
         assert_eq!(of(&SystemAccount::corporate_cash(BANK, 0)).abs(), 300);
     }
+}
+
+/// What an undo brings back is posted by the flow whose payout it was, as what a bank
+/// reverses is; its own answer costs the bank's fee alone.
+#[test]
+fn an_undo_costs_its_bank_s_fee_and_posts_nothing_else() {
+    let answered = Answered {
+        firmbanking_id: Uuid::from_u128(1),
+        purpose: PURPOSE_UNDO,
+        from_bank: BANK,
+        to_ours: Some(BANK),
+        amount: 10_000,
+    };
+    let mut book = Book::new(Default::default(), []);
+    answered.done(&mut book, 300);
+    let changes = book.system_changes();
+    let moved: i64 = changes.iter().map(|it| it.2.abs()).sum();
+    assert_eq!(moved, 600);
+    let cash = SystemAccount::corporate_cash(BANK, 0).id();
+    assert!(changes.iter().any(|it| it.0 == cash));
 }

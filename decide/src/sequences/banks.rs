@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::{Closing, Command, CommandState, Message, Payout, Recharge, Remittance};
 use super::step::Call;
 use super::world::{World, bank_number};
-use crate::firmbanking::{self, Answered, Origin};
+use crate::firmbanking::{self, Answered, Origin, draws};
 use crate::{Reason, remittance};
 
 impl World {
@@ -79,7 +79,7 @@ impl World {
         self.ask(id, origin, payout.from, payout.to);
     }
 
-    fn ask(&mut self, id: Uuid, origin: Origin, from: BankAccount, to: BankAccount) {
+    pub(super) fn ask(&mut self, id: Uuid, origin: Origin, from: BankAccount, to: BankAccount) {
         let command = id_of_command(origin.purpose, id);
         let request = FirmbankingRequest {
             message_id: command.to_string(),
@@ -195,6 +195,7 @@ impl World {
                     _ => "a direct command from our account of before",
                 });
                 self.set(id, CommandState::Refused);
+                self.undo_ended(id, false);
                 self.tell(id);
             }
             Err(reason) => {
@@ -215,7 +216,7 @@ impl World {
             let to = bank_number(&command.request.to.bank_code);
             let amount = command.request.amount;
             self.at_bank[from] -= call.fee;
-            if call.does && command.request.purpose == PURPOSE_RECHARGE {
+            if call.does && draws(&command.request.purpose) {
                 self.at_bank[to] += amount;
             } else if call.does {
                 self.at_bank[from] -= amount;
@@ -252,6 +253,7 @@ impl World {
         if command.origin.is_none() && command.done_by_bank {
             self.see("direct done");
         }
+        self.undo_ended(id, command.done_by_bank);
         self.tell(id);
     }
 
@@ -264,14 +266,13 @@ impl World {
     /// A bank undoes what it has done, whatever we know of either.
     pub(super) fn reverse(&mut self, which: usize) {
         let undoable = |command: &Command| {
-            command.done_by_bank
-                && !command.undone_by_bank
-                && command.request.purpose != PURPOSE_RECHARGE
+            command.done_by_bank && !command.undone_by_bank && !draws(&command.request.purpose)
         };
         let ids: Vec<Uuid> = self
             .commands
             .iter()
-            .filter(|(_, command)| undoable(command))
+            // Of what we undo ourselves the receiver has nothing left.
+            .filter(|(id, command)| undoable(command) && !self.is_undone(**id))
             .map(|(id, _)| *id)
             .collect();
         let Some(id) = ids.get(which % ids.len().max(1)).copied() else {

@@ -302,6 +302,14 @@ fn cash_is_what_we_heard_of(world: &World) -> Holds {
     let payouts = payouts.map(|row| (&row.bank, row.amount, row.state, row.reversed));
     let closings = world.closings.values();
     let closings = closings.map(|row| (&row.bank, row.amount, row.state, row.reversed));
+    for (id, command) in &world.commands {
+        // It came back at another bank than the one that had paid it.
+        let (back, amount) = (world.came_back_to(*id), command.request.amount);
+        if world.has_given_back(command) {
+            held[bank_number(&command.request.from.bank_code)] -= amount;
+            held[bank_number(&back)] += amount;
+        }
+    }
     for (bank, amount, state, reversed) in remittances.chain(payouts).chain(closings) {
         let out = i64::from(state == State::Completed) - i64::from(reversed);
         held[bank_number(bank)] -= out * amount;

@@ -165,19 +165,13 @@ impl World {
 
     /// The bank has undone the payout of a closing. Tells whether that was before the
     /// answer was heard; `None` where it was undone before.
-    pub(super) fn closing_came_back(&mut self, id: Uuid) -> Option<bool> {
+    pub(super) fn closing_came_back(&mut self, id: Uuid, bank: &str) -> Option<bool> {
         let row = self.closings[&id].clone();
         if row.reversed {
             return None;
         }
         let mut book = self.book([row.member]);
-        closing::reversed(
-            &mut book,
-            reversal_id(id),
-            row.member,
-            row.amount,
-            &row.bank,
-        );
+        closing::reversed(&mut book, reversal_id(id), row.member, row.amount, bank);
         self.must_write(&book);
         self.closings.entry(id).and_modify(|it| it.reversed = true);
         self.see("closing came back");

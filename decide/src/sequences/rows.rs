@@ -158,6 +158,14 @@ pub(super) struct Command {
     pub(super) reversed: bool,
 }
 
+/// Where the undo of a payout stands that operators have approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UndoState {
+    UnderWay,
+    Done,
+    Refused,
+}
+
 /// A message on a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Message {

@@ -21,6 +21,8 @@ pub(super) enum Step {
     Inquire(usize),
     /// A bank undoes a payout that it had done.
     Reverse(usize),
+    /// Operators undo a payout that its bank has done.
+    Undo(usize),
     /// A run: of all franchises or of one, up to so many slips and cancels ago.
     Settle {
         franchise: Option<usize>,
@@ -102,6 +104,7 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         8 => (which(), call()).prop_map(|(which, call)| Step::Call(which, call)),
         2 => which().prop_map(Step::Inquire),
         2 => which().prop_map(Step::Reverse),
+        1 => which().prop_map(Step::Undo),
         2 => (prop::option::weighted(0.3, which()), any_of(4), prop::bool::weighted(0.05))
             .prop_map(|(franchise, ago, in_the_future)| Step::Settle { franchise, ago, in_the_future }),
         1 => (which(), prop_oneof![Just(0), Just(250), 1..=10_000]).prop_map(|(whose, bps)| Step::Rate(whose, bps)),

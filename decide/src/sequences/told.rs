@@ -1,6 +1,8 @@
 //! What the flows make of a bank's answer, and of what comes back.
 
-use mypay_schemas::firmbanking::{PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE};
+use mypay_schemas::firmbanking::{
+    PURPOSE_CLOSING, PURPOSE_RECHARGE, PURPOSE_REMITTANCE, PURPOSE_UNDO,
+};
 use mypay_schemas::identity::derive;
 use mypay_schemas::reversal::reversal_id;
 use uuid::Uuid;
@@ -22,6 +24,8 @@ impl World {
             PURPOSE_RECHARGE => self.recharged(origin_id, done),
             PURPOSE_REMITTANCE => self.remitted(origin_id, done, partition),
             PURPOSE_CLOSING => self.paid_out_at_closing(origin_id, done, partition),
+            // No flow asked for it.
+            PURPOSE_UNDO => {}
             _ => self.settled(origin_id, done),
         }
     }
@@ -94,11 +98,12 @@ impl World {
     /// Whose payout it was has the money again, whether the result is known or not.
     pub(super) fn came_back(&mut self, id: Uuid) {
         let command = self.commands[&id].clone();
+        let bank = self.came_back_to(id);
         let Some((origin_id, origin)) = command.origin else {
             return;
         };
         if origin.purpose == PURPOSE_CLOSING {
-            if self.closing_came_back(origin_id) == Some(true) {
+            if self.closing_came_back(origin_id, &bank) == Some(true) {
                 self.see("a reversal before the result");
             }
             return;
@@ -115,7 +120,7 @@ impl World {
             early = row.state == State::Awaits;
             book = self.book([row.sender]);
             let (sender, amount) = (row.sender, row.amount);
-            remittance::reversed(&mut book, entry_id, sender, amount, &row.bank, partition);
+            remittance::reversed(&mut book, entry_id, sender, amount, &bank, partition);
             self.remittances
                 .entry(origin_id)
                 .and_modify(|it| it.reversed = true);
@@ -127,7 +132,7 @@ impl World {
             }
             early = row.state == State::Awaits;
             book = self.book([]);
-            settlement::reversed(&mut book, entry_id, row.franchise, row.amount, &row.bank);
+            settlement::reversed(&mut book, entry_id, row.franchise, row.amount, &bank);
             *self.owed.entry(row.franchise).or_default() += row.amount;
             self.payouts
                 .entry(origin_id)

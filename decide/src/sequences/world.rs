@@ -6,7 +6,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mypay_schemas::firmbanking::BankAccount;
 use uuid::Uuid;
 
-use super::rows::{Closing, Command, Message, Paid, Payout, Recharge, Remittance, State, TopUp};
+use super::rows::{
+    Closing, Command, Message, Paid, Payout, Recharge, Remittance, State, TopUp, UndoState,
+};
 use super::step::{Request, Step};
 use crate::closing::Status;
 use crate::firmbanking::Contract;
@@ -57,6 +59,8 @@ pub(super) struct World {
     pub(super) payouts: BTreeMap<Uuid, Payout>,
     pub(super) closings: BTreeMap<Uuid, Closing>,
     pub(super) commands: BTreeMap<Uuid, Command>,
+    /// Undos that were approved, by the payout's command.
+    pub(super) undos: BTreeMap<Uuid, UndoState>,
     /// What lies on the topics, and what was handled of it.
     pub(super) topics: Vec<Message>,
     pub(super) handled: Vec<Message>,
@@ -135,6 +139,7 @@ impl World {
             payouts: BTreeMap::new(),
             closings: BTreeMap::new(),
             commands: BTreeMap::new(),
+            undos: BTreeMap::new(),
             topics: Vec::new(),
             handled: Vec::new(),
             ids: 1_000_000,
@@ -186,6 +191,7 @@ impl World {
             Step::Call(which, call) => self.call(*which, *call),
             Step::Inquire(which) => self.inquire(*which),
             Step::Reverse(which) => self.reverse(*which),
+            Step::Undo(which) => self.undo(*which),
             Step::Settle {
                 franchise: whose,
                 ago,

@@ -52,8 +52,8 @@ pub struct Old {
     /// Rows, as PostgreSQL estimates them; -1 where it never did.
     pub rows: i64,
     /// What keeps the partition: rows that wait or are in progress, parked messages,
-    /// payouts of settlements that wait for their bank, and what a bank has undone
-    /// and its flow has not posted.
+    /// payouts of settlements that wait for their bank, those that we are about to undo,
+    /// and what a bank or we have undone and its flow has not posted.
     pub open: i64,
     /// Bytes, its index included.
     pub bytes: i64,
@@ -87,6 +87,9 @@ async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
               + (SELECT count(*) FROM parked WHERE message_id >= $1 AND message_id < $2)
               + (SELECT count(*) FROM settlement.payout
                   WHERE state = 'AWAITS_BANK' AND payout_id >= $1 AND payout_id < $2)
+              + (SELECT count(*) FROM banking.undo
+                  WHERE state IN ('approved', 'asked')
+                    AND firmbanking_id >= $1 AND firmbanking_id < $2)
               + (SELECT count(*)
                    FROM banking.reversal r
                    LEFT JOIN remittance.payout m ON m.firmbanking_id = r.firmbanking_id

@@ -1,6 +1,7 @@
-//! `mypay bank`: the dummy bank, and the cases that no bank can settle.
+//! `mypay bank`: the dummy bank, the cases that no bank can settle, and payouts to undo.
 
 mod cases;
+mod undo;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ enum Command {
     Case(cases::Show),
     /// Decide a case, with a name and a reason; exit 1 where somebody was faster.
     Decide(cases::Decide),
+    /// Propose to undo a payout that its bank has done; another operator approves.
+    Undo(undo::Propose),
+    /// Approve that a payout is undone, which another operator has proposed.
+    ApproveUndo(undo::Approve),
 }
 
 #[derive(clap::Args)]
@@ -67,6 +72,8 @@ impl Args {
             Command::Cases => cases::list(json).await,
             Command::Case(show) => show.run(json).await,
             Command::Decide(decide) => decide.run(json).await,
+            Command::Undo(propose) => propose.run(json).await,
+            Command::ApproveUndo(approve) => approve.run(json).await,
         }
     }
 }

@@ -111,6 +111,8 @@ pub(crate) static RULES: &[Rule] = &[
     rule("GET",  "/contracts/{bank_code}/bill", Ours, &[Staff, Operator, Auditor]),
     rule("POST", "/firmbankings", Ours, &[Operator]),
     rule("GET",  "/firmbankings/{id}", Ours, &[Staff, Operator, Auditor]),
+    rule("POST", "/firmbankings/{id}/undo", Ours, &[Operator]),
+    rule("POST", "/firmbankings/{id}/undo/approval", Ours, &[Operator]),
     rule("GET",  "/bank-cases", Ours, &[Operator, Auditor]),
     rule("GET",  "/bank-cases/{id}", Ours, &[Operator, Auditor]),
     rule("POST", "/bank-cases/{id}/decision", Ours, &[Operator]),

@@ -113,12 +113,7 @@ pub(crate) async fn decide(
     headers: Headers,
     Body(body): Body<DecisionBody>,
 ) -> Result<(StatusCode, Json<DecisionAnswer>), Problem> {
-    let key = headers.key.ok_or_else(|| {
-        let detail = "send the header Idempotency-Key: a UUID, the decision's id";
-        Problem::malformed("missing_idempotency_key", detail)
-    })?;
-    let decision_id = Uuid::try_parse(&key)
-        .map_err(|_| Problem::malformed("invalid_id", "the Idempotency-Key is not a UUID"))?;
+    let decision_id = idempotency_key(headers)?;
     let verdict: Verdict = body
         .outcome
         .parse()
@@ -149,6 +144,16 @@ pub(crate) async fn decide(
         overtaken,
     };
     Ok((status, Json(answer)))
+}
+
+/// The id that whoever decides or proposes something gives that.
+pub(in crate::http) fn idempotency_key(headers: Headers) -> Result<Uuid, Problem> {
+    let key = headers.key.ok_or_else(|| {
+        let detail = "send the header Idempotency-Key: a UUID, the id of what you decide";
+        Problem::malformed("missing_idempotency_key", detail)
+    })?;
+    Uuid::try_parse(&key)
+        .map_err(|_| Problem::malformed("invalid_id", "the Idempotency-Key is not a UUID"))
 }
 
 fn no_such(case_id: Uuid) -> Problem {

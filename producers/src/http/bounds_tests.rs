@@ -22,6 +22,7 @@ use super::members::closing::HowBody;
 use super::members::create::MemberBody;
 use super::members::modify::MemberPatch;
 use super::resources;
+use super::undos::UndoBody;
 use crate::firmbanking::FirmbankingBody;
 use crate::payment::{Cancellation, CancellationBody, PaymentBody};
 use crate::recharge::RechargeBody;
@@ -182,6 +183,10 @@ fn commands() -> Vec<Command> {
         ),
         command("HoldBody", json!({ "reason": "disputed" }), |content| {
             read::<HoldBody>(content).is_some_and(|body| body.check().is_ok())
+        }),
+        command("UndoBody", json!({ "reason": "agreed" }), |content| {
+            read::<UndoBody>(content)
+                .is_some_and(|body| mypay_cases::check_words("kim", &body.reason).is_ok())
         }),
         command("RateBody", json!({ "bps": 1 }), |content| {
             read::<RateBody>(content).is_some_and(|body| body.check().is_ok())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
+use mypay_cases::Undo;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
@@ -23,7 +24,8 @@ pub(crate) struct Firmbanking {
     firmbanking_id: Uuid,
     /// The request that it is for; null for a direct command.
     origin_id: Option<Uuid>,
-    /// `recharge`, `remittance`, `settlement`, `closing`, or what staff wrote.
+    /// `recharge`, `remittance`, `settlement`, `closing`, `undo` (of the payout whose
+    /// command `origin_id` is), or what staff wrote.
     #[schema(example = "recharge")]
     purpose: String,
     from_bank: String,
@@ -49,7 +51,7 @@ pub(crate) struct Firmbanking {
     bank_reference: Option<String>,
     created_at: DateTime<Utc>,
     changed_at: DateTime<Utc>,
-    /// Since when the bank has undone it, by the bank's clock.
+    /// Since when the bank has undone it, by the bank's clock; or we have, by ours.
     reversed_at: Option<DateTime<Utc>>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct FirmbankingStory {
     /// Every change of its state, the first first; where one command is asked for,
     /// also what was heard of it without its state being another.
     changes: Vec<CommandChange>,
+    /// Where one command is asked for: the undo of it that was proposed.
+    undo: Option<Undo>,
 }
 
 /// A change of a command's state.
@@ -107,14 +111,14 @@ pub(crate) async fn find(
         })?;
     let mut stories = stories(&app.pool, vec![command(&row)?], Told::All).await?;
     let story = stories.pop();
-    story
-        .map(Json)
-        .ok_or_else(|| Problem::defect(&"a command without its story"))
+    let mut story = story.ok_or_else(|| Problem::defect(&"a command without its story"))?;
+    story.undo = mypay_cases::find_undo(&app.pool, id).await?;
+    Ok(Json(story))
 }
 
 /// The commands to banks for a member's requests, the latest first: recharges,
-/// payouts of remittances, of a franchise's settlements, and of closings. Each with
-/// every change of its state, and when.
+/// payouts of remittances, of a franchise's settlements, and of closings, and what undid
+/// one of those. Each with every change of its state, and when.
 #[utoipa::path(
     get,
     path = "/members/{id}/firmbankings",
@@ -132,7 +136,7 @@ pub(crate) async fn of_member(
 ) -> Result<Json<Page<FirmbankingStory>>, Problem> {
     // First the member's own, by their indexes; then a page of those.
     let select = format!(
-        "WITH own AS MATERIALIZED (
+        "WITH asked AS MATERIALIZED (
              SELECT firmbanking_id FROM recharge.recharge WHERE member_id = $1
               UNION ALL
              SELECT firmbanking_id FROM remittance.payout WHERE sender_id = $1
@@ -142,6 +146,10 @@ pub(crate) async fn of_member(
               UNION ALL
              SELECT firmbanking_id FROM membership.closing
               WHERE member_id = $1 AND firmbanking_id IS NOT NULL
+         ), own AS (
+             SELECT firmbanking_id FROM asked
+              UNION ALL
+             SELECT u.undo_id FROM asked JOIN banking.undo u USING (firmbanking_id)
          ), wanted AS MATERIALIZED (
              SELECT firmbanking_id FROM own
               WHERE $2::uuid IS NULL OR firmbanking_id < $2
@@ -199,6 +207,7 @@ async fn stories(
         FirmbankingStory {
             command,
             changes: all,
+            undo: None,
         }
     });
     Ok(stories.collect())

@@ -37,7 +37,8 @@ fn refusal(flow: Flow, message_id: Uuid, what: &str, id: Uuid) -> String {
 }
 
 /// What waits for a command's result or reversal (whose key is the command), for a
-/// command itself, for a top-up's recharge or its result (whose key is the recharge).
+/// command itself (of an undo, too), for a top-up's recharge or its result (whose key is
+/// the recharge).
 async fn waits(
     connection: &mut PgConnection,
     message_id: Uuid,
@@ -67,6 +68,9 @@ async fn waits(
           WHERE firmbanking_id = ANY($1)
             AND (state = 'AWAITS_BANK' OR reversed_at IS NULL
                  AND EXISTS (SELECT FROM back b WHERE b.firmbanking_id = p.firmbanking_id))
+          UNION ALL
+         SELECT 'undo of the command', firmbanking_id FROM banking.undo
+          WHERE undo_id = ANY($1) AND state IN ('approved', 'asked')
           UNION ALL
          SELECT 'remittance', remittance_id FROM remittance.top_up
           WHERE recharge_id = ANY($1) AND state = 'AWAITS_TOP_UP'

@@ -1,7 +1,7 @@
 //! What a notice makes of our command: a function of the two.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mypay_schemas::firmbanking::PURPOSE_RECHARGE;
+use mypay_decide::firmbanking::draws;
 use mypay_schemas::identity::time_of;
 use uuid::Uuid;
 
@@ -31,12 +31,15 @@ pub(super) struct Command {
     pub(super) came_back: bool,
     /// The bank of the receiving account, where that is ours too.
     pub(super) to_ours: Option<String>,
+    /// Whether a transfer that undoes it is approved, and its bank has yet to answer.
+    pub(super) being_undone: bool,
 }
 
 /// What is made of a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Judged {
-    /// Our command is not settled: the notice was faster than the answer.
+    /// Our command is not settled: the notice was faster than the answer. Or it is
+    /// being undone, which may give the money back as well.
     Waits,
     /// Our command is undone.
     Reversed,
@@ -74,7 +77,7 @@ pub(super) fn judge(
         return case(format!("no command of ours is {}", super::shown(notice)));
     };
     if command.came_back || again {
-        return case("the command came back before, by another notice".to_string());
+        return case("the command came back before, by another notice or an undo".to_string());
     }
     if command.amount != notice.amount {
         return case(format!(
@@ -82,8 +85,15 @@ pub(super) fn judge(
             notice.amount, command.amount
         ));
     }
-    if command.purpose == PURPOSE_RECHARGE {
-        return case("a recharge: money was drawn, and only payouts come back".to_string());
+    if draws(&command.purpose) {
+        let purpose = &command.purpose;
+        return case(format!(
+            "a command of the {purpose}: money was drawn, and only payouts come back"
+        ));
+    }
+    // Once its undo is done it has come back, and is a case; refused, and it does now.
+    if command.being_undone {
+        return Judged::Waits;
     }
     match command.state.as_str() {
         // Its flow could not claim what is told of it: only half would be undone. A
@@ -125,6 +135,7 @@ mod tests {
             traceparent: None,
             came_back: false,
             to_ours: None,
+            being_undone: false,
         }
     }
 
@@ -145,6 +156,27 @@ mod tests {
                 Judged::Waits
             );
         }
+    }
+
+    #[test]
+    fn of_what_is_being_undone_nothing_is_given_back_meanwhile() {
+        let being_undone = Command {
+            being_undone: true,
+            ..command("done")
+        };
+        assert_eq!(
+            judge(&notice(), Some(&being_undone), false, 0),
+            Judged::Waits
+        );
+        let undone = Command {
+            came_back: true,
+            being_undone: false,
+            ..command("done")
+        };
+        assert!(matches!(
+            judge(&notice(), Some(&undone), false, 0),
+            Judged::Case(_)
+        ));
     }
 
     #[test]
@@ -180,12 +212,14 @@ mod tests {
             }),
             false,
         );
-        case(
-            Some(Command {
-                purpose: "recharge".into(),
-                ..command("done")
-            }),
-            false,
-        );
+        for drawn in ["recharge", "undo"] {
+            case(
+                Some(Command {
+                    purpose: drawn.into(),
+                    ..command("done")
+                }),
+                false,
+            );
+        }
     }
 }

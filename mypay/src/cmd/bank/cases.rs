@@ -184,7 +184,7 @@ async fn until_applied(pool: &PgPool, decision_id: Uuid) -> anyhow::Result<Stand
     }
 }
 
-fn pool() -> anyhow::Result<PgPool> {
+pub(super) fn pool() -> anyhow::Result<PgPool> {
     Ok(mypay_database::pool(
         &Endpoints::discover()?.database_url,
         2,
