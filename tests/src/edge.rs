@@ -148,7 +148,7 @@ pub fn who(method: &Method, path: &str, body: &Value) -> (Role, String) {
         _ if *method == Method::GET => (Role::Auditor, NAME.to_owned()),
         "/recharges" | "/payments" => member("member_id"),
         "/remittances" => member("sender_id"),
-        "/firmbankings" => (Role::Operator, NAME.to_owned()),
+        _ if path.starts_with("/firmbankings") => (Role::Operator, NAME.to_owned()),
         _ if path.starts_with("/bank-cases") => (Role::Operator, NAME.to_owned()),
         _ => (Role::Staff, NAME.to_owned()),
     }

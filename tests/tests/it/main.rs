@@ -35,4 +35,5 @@ mod reversed_later;
 mod settle;
 mod statement;
 mod topup;
+mod undo;
 mod zombie;

@@ -1,7 +1,7 @@
 //! Cancels of payments, commission, and settlement from run to run.
 
 mod cancels;
-mod shop;
+pub(crate) mod shop;
 
 use std::time::Duration;
 

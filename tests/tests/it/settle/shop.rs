@@ -12,22 +12,22 @@ use super::BANK;
 use crate::day::LONG;
 use crate::over_http::Client;
 
-pub(super) const HOLDER: &str = "홍길동상회";
+pub(crate) const HOLDER: &str = "홍길동상회";
 /// What the business day of the other tests gives the corporate account, too.
 const CAPITAL: i64 = 5_000_000_000;
 
 /// A franchise with an account at the bank, and a member who pays it.
-pub(super) struct Shop<'a> {
+pub(crate) struct Shop<'a> {
     world: &'a World,
-    pub(super) client: Client,
-    pub(super) franchise: String,
+    pub(crate) client: Client,
+    pub(crate) franchise: String,
     account: String,
-    pub(super) member: Uuid,
+    pub(crate) member: Uuid,
 }
 
 impl<'a> Shop<'a> {
     /// The bank, the edge, the contract and the franchise; no consumer.
-    pub(super) async fn open(world: &'a World) -> anyhow::Result<Self> {
+    pub(crate) async fn open(world: &'a World) -> anyhow::Result<Self> {
         world.bank().await?;
         world.edge().await?;
         let client = Client::new(world);
@@ -70,7 +70,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Says to the bank whose the franchise's account is.
-    pub(super) async fn held_by(&self, holder: &str) -> anyhow::Result<()> {
+    pub(crate) async fn held_by(&self, holder: &str) -> anyhow::Result<()> {
         self.at_bank(&self.account, holder, "PERSONAL", 0).await
     }
 
@@ -95,7 +95,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Posts something, which must be taken.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let key = Uuid::now_v7().to_string();
         let (status, answer) = self.client.post(path, &key, body).await?;
         ensure!(status.is_success(), "{path}: {status} {answer}");
@@ -103,7 +103,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Asks for something, and waits until it is done.
-    pub(super) async fn done(&self, path: &str, body: &Value) -> anyhow::Result<String> {
+    pub(crate) async fn done(&self, path: &str, body: &Value) -> anyhow::Result<String> {
         let answer = self.post(path, body).await?;
         let id = answer["message_id"].as_str().context("an id")?.to_owned();
         let done = self.client.done(&id).await?;
@@ -112,7 +112,7 @@ impl<'a> Shop<'a> {
     }
 
     /// The member pays the shop; gives the payment's id.
-    pub(super) async fn pay(&self, won: i64) -> anyhow::Result<String> {
+    pub(crate) async fn pay(&self, won: i64) -> anyhow::Result<String> {
         let body = json!({
             "member_id": self.member, "franchise_id": self.franchise, "order_ref": "a,\"b\"", "amount": won,
         });
@@ -120,7 +120,7 @@ impl<'a> Shop<'a> {
     }
 
     /// Settles the shop by the command line; gives the run's id.
-    pub(super) async fn settle(&self) -> anyhow::Result<String> {
+    pub(crate) async fn settle(&self) -> anyhow::Result<String> {
         let args = [
             "settle",
             "--franchise",
@@ -138,7 +138,7 @@ impl<'a> Shop<'a> {
     }
 
     /// The shop's part of a run, once the bank has answered.
-    pub(super) async fn part(
+    pub(crate) async fn part(
         &self,
         run: &str,
         net: i64,
@@ -160,7 +160,7 @@ impl<'a> Shop<'a> {
     }
 
     /// The lines of the shop's statement of a run.
-    pub(super) async fn lines(&self, run: &str) -> anyhow::Result<Vec<Value>> {
+    pub(crate) async fn lines(&self, run: &str) -> anyhow::Result<Vec<Value>> {
         let statement = self.client.get(&self.statement(run)).await?;
         Ok(statement["lines"].as_array().context("lines")?.clone())
     }
