@@ -5,7 +5,7 @@
 //! proposed and approved; the workers ask for the command, and what its bank makes of it
 //! they write down (`consumers/src/worker/undos.rs`).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mypay_schemas::firmbanking::{
     PURPOSE_CLOSING, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_UNDO, id_of_command,
 };
@@ -246,11 +246,13 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
                 (SELECT oldest_week FROM queue_log_horizon), f.to_bank,
                 EXISTS (SELECT FROM banking.contract c
                          WHERE c.bank_code = f.to_bank AND c.status = 'ACTIVE'
-                           AND c.expires_on >= (now() AT TIME ZONE 'Asia/Seoul')::date)
+                           AND c.expires_on >= $3)
            FROM banking.firmbanking f WHERE f.firmbanking_id = $1",
     )
     .bind(firmbanking_id)
     .bind(&PAYOUTS[..])
+    // Today in Korea, which has no summer time.
+    .bind((Utc::now() + TimeDelta::hours(9)).date_naive())
     .fetch_one(connection)
     .await?;
     let oldest: Option<i64> = row.try_get(3)?;
