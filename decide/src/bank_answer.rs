@@ -106,6 +106,9 @@ pub struct Rules {
     pub longest_pause: TimeDelta,
     /// The last instant for an inquiry, well before the right to it lapses.
     pub ask_by: DateTime<Utc>,
+    /// When that right lapses: what the bank says of the command from then on, but that
+    /// it was done or refused, says nothing.
+    pub lapses_at: DateTime<Utc>,
     /// From when on the bank takes commands; now, where it is awake.
     pub awake_at: DateTime<Utc>,
 }
@@ -170,7 +173,9 @@ pub fn next(call: Call, answer: Answer, sent: &Sent, rules: &Rules, now: DateTim
         // Not a byte has left, and never can.
         (Call::Command, Answer::NotSent { passing: false }) => Step::Refuse,
         (Call::Inquiry, Answer::Coded(Some(Class::NotFound)))
-            if rules.trusts_no_such_transaction && now - sent.sent_at >= rules.settling_time =>
+            if rules.trusts_no_such_transaction
+                && now - sent.sent_at >= rules.settling_time
+                && now < rules.lapses_at =>
         {
             again(now)
         }

@@ -1,6 +1,6 @@
 //! The call itself, between the two commits.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use mypay_bank::classes::Bank;
 use mypay_bank::{Answer, BankAccount, HolderAnswer};
 use mypay_decide::bank_answer::{Call, Tries};
@@ -54,7 +54,9 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
 /// One that was taken and not called after all: its turn did not come in time, or its
 /// bank fell silent meanwhile. It goes out later, under its number.
 pub(super) fn unsent(taken: &Taken) -> Answered {
-    let next = Next::Pending { due_at: Utc::now() };
+    // Not at once: what kept it from its turn may last.
+    let due_at = Utc::now() + TimeDelta::seconds(1);
+    let next = Next::Pending { due_at };
     let detail = "not sent: the bank does not answer, or not in time".to_string();
     answered(taken, (next, taken.tries, detail), false)
 }

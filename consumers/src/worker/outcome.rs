@@ -103,6 +103,7 @@ pub(super) fn of_call(
         first_inquiry: delta(inquiry.first),
         longest_pause: delta(inquiry.longest),
         ask_by: bank.ask_by(taken.sent_at),
+        lapses_at: bank.lapses_at(taken.sent_at),
         awake_at: bank.rest_window.awake_at(now),
     };
     let step = bank_answer::next(call, said, &sent, &rules, now);

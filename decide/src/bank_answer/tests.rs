@@ -45,6 +45,7 @@ prop_compose! {
         settling in 0_i64..2_000,
         (first, longest) in (1_i64..1_000, 1_i64..10_000),
         ask_by in 1_000_000_i64..2_700_000,
+        lapses_after in 1_i64..5_000,
         awake_at in 1_000_000_i64..2_700_000,
     ) -> Rules {
         Rules {
@@ -53,6 +54,7 @@ prop_compose! {
             first_inquiry: TimeDelta::seconds(first),
             longest_pause: TimeDelta::seconds(longest),
             ask_by: at(ask_by),
+            lapses_at: at(ask_by + lapses_after),
             awake_at: at(awake_at),
         }
     }
@@ -93,7 +95,8 @@ proptest! {
         let trusted = call == Call::Inquiry
             && answer == Answer::Coded(Some(Class::NotFound))
             && rules.trusts_no_such_transaction
-            && at(now) >= sent.sent_at + rules.settling_time;
+            && at(now) >= sent.sent_at + rules.settling_time
+            && at(now) < rules.lapses_at;
         let put_off = call == Call::Command
             && answer == Answer::Coded(Some(Class::Refused(Refusal::Resting)));
         let not_sent = call == Call::Command && answer == Answer::NotSent { passing: true };
@@ -196,6 +199,7 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         first_inquiry: first,
         longest_pause: longest,
         ask_by: at(2_000_000),
+        lapses_at: at(2_003_600),
         awake_at: now,
     };
     let step = next(Call::Command, Answer::Silence, &sent, &rules, now);

@@ -27,6 +27,7 @@ use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_stack::Endpoints;
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -302,7 +303,7 @@ async fn wait_for_database(pool: &PgPool, stop: watch::Receiver<bool>) -> anyhow
     loop {
         match mypay_database::migrate(pool).await {
             Ok(()) => return Ok(()),
-            Err(sqlx::migrate::MigrateError::Execute(error))
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
                 if mypay_idempotency::is_transient(&error) && !*stop.borrow() =>
             {
                 tracing::warn!(%error, "waiting for the database");

@@ -85,6 +85,8 @@ async fn put_off(
         "WITH due AS (
              SELECT firmbanking_id FROM banking.firmbanking
               WHERE to_bank = $1 AND state = 'pending' AND NOT holder_checked AND due_at <= now()
+                -- Once: by the database's clock it may still be due.
+                AND due_at < $2
                 AND (leased_until IS NULL OR leased_until < now())
               ORDER BY due_at
               LIMIT 1000
