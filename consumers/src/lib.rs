@@ -17,5 +17,8 @@ pub mod settlement;
 pub mod top_up;
 pub mod worker;
 
+#[cfg(test)]
+mod watched;
+
 pub use runtime::metrics;
 pub use runtime::pipeline::{Pipeline, Settings};

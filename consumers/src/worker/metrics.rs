@@ -192,4 +192,20 @@ impl BankMetrics {
             .get_or_create(&OfBank { bank })
             .set(missing as i64);
     }
+
+    /// Tells of everything once.
+    #[cfg(test)]
+    pub(crate) fn tell_all(&self) {
+        let bank = "004";
+        self.called(bank, "transfer", "done", 0.1);
+        self.under_way(bank, 0, 0);
+        self.holders_under_way(bank, 0, 0);
+        self.cases_open(bank.to_owned(), 0);
+        self.outbox_is_behind(0.0);
+        self.parked("recharge", 0);
+        self.limited(bank);
+        self.numbered(bank, 1);
+        self.noticed(bank, "reversed");
+        self.missing(bank, 0);
+    }
 }
