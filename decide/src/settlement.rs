@@ -25,10 +25,10 @@ pub struct Asked {
 ///
 /// A cut before the epoch, or in the future; a franchise's id that is none.
 pub fn asked(request: &SettlementRequest, now: DateTime<Utc>) -> Result<Asked, Reason> {
-    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidField)?;
+    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidCut)?;
     // PostgreSQL's timestamps begin in 4713 BC; nobody settles before the epoch.
     if request.cut_at < 0 {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidCut);
     }
     if cut_at > now {
         return Err(Reason::CutInTheFuture);

@@ -143,16 +143,21 @@ fn money_is_not_paid_to_the_account_it_comes_from() {
     let ours = at(BANK, CORPORATE);
     let paid = request(PURPOSE_REMITTANCE, at(BANK, BEFORE), ours.clone());
     let payout = origin(PURPOSE_REMITTANCE, ours.clone());
-    assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    let to_ours = Err(Reason::ReceiverIsOurs);
+    assert_eq!(taken(&paid, Some(&payout), true), to_ours);
+    // Nor drawn from it.
+    let drawn = request(PURPOSE_RECHARGE, ours.clone(), at(BANK, BEFORE));
+    let recharge = origin(PURPOSE_RECHARGE, ours.clone());
+    assert_eq!(taken(&drawn, Some(&recharge), true), Err(Reason::SameAccount));
     // Nor to our account at another bank: no flow books what comes in there.
     let other = at(OTHER, "990088000001");
     for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
         let paid = request(purpose, ours.clone(), other.clone());
         let payout = origin(purpose, other.clone());
-        assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+        assert_eq!(taken(&paid, Some(&payout), true), to_ours);
     }
     let direct = request("staff", ours.clone(), at(BANK, "9900-0400 0001"));
-    assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+    assert_eq!(taken(&direct, None, true), Err(Reason::SameAccount));
 }
 
 #[test]
@@ -194,13 +199,13 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
     ] {
         assert_eq!(
             normalised(BANK, written),
-            Err(Reason::InvalidField),
+            Err(Reason::InvalidAccountNumber),
             "{written}"
         );
         // By a topic, directly and of a flow that asked for just that.
         let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, written));
         let direct = request("staff", ours.clone(), theirs.clone());
-        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidAccountNumber));
         for (purpose, from, to) in [
             (PURPOSE_RECHARGE, &theirs, &ours),
             (PURPOSE_CLOSING, &ours, &theirs),
@@ -209,7 +214,7 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
             let origin = origin(purpose, theirs.clone());
             assert_eq!(
                 taken(&asked, Some(&origin), true),
-                Err(Reason::InvalidField)
+                Err(Reason::InvalidAccountNumber)
             );
         }
     }
