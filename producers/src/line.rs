@@ -78,9 +78,6 @@ mod tests {
             "invalid_id"
         );
         let (_, body) = split(br#"{"amount":1,"currency":"KRW"}"#).unwrap();
-        assert_eq!(
-            read::<RechargeBody>(body).unwrap_err().reason,
-            "wrong_form"
-        );
+        assert_eq!(read::<RechargeBody>(body).unwrap_err().reason, "wrong_form");
     }
 }

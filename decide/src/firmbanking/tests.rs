@@ -148,7 +148,10 @@ fn money_is_not_paid_to_the_account_it_comes_from() {
     // Nor drawn from it.
     let drawn = request(PURPOSE_RECHARGE, ours.clone(), at(BANK, BEFORE));
     let recharge = origin(PURPOSE_RECHARGE, ours.clone());
-    assert_eq!(taken(&drawn, Some(&recharge), true), Err(Reason::SameAccount));
+    assert_eq!(
+        taken(&drawn, Some(&recharge), true),
+        Err(Reason::SameAccount)
+    );
     // Nor to our account at another bank: no flow books what comes in there.
     let other = at(OTHER, "990088000001");
     for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
@@ -205,7 +208,10 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
         // By a topic, directly and of a flow that asked for just that.
         let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, written));
         let direct = request("staff", ours.clone(), theirs.clone());
-        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidAccountNumber));
+        assert_eq!(
+            taken(&direct, None, true),
+            Err(Reason::InvalidAccountNumber)
+        );
         for (purpose, from, to) in [
             (PURPOSE_RECHARGE, &theirs, &ours),
             (PURPOSE_CLOSING, &ours, &theirs),

@@ -290,7 +290,13 @@ mod tests {
     #[test]
     fn who_decided_and_why_is_told_to_our_own_people_alone() {
         let id = Uuid::now_v7().to_string();
-        for role in [Role::Member, Role::Franchise, Role::Staff, Role::Operator, Role::Auditor] {
+        for role in [
+            Role::Member,
+            Role::Franchise,
+            Role::Staff,
+            Role::Operator,
+            Role::Auditor,
+        ] {
             let caller = Caller::new(Identity::new(role, &id).unwrap());
             let told = Told::to(&caller).detail("kim decided done");
             let ours = !matches!(role, Role::Member | Role::Franchise);

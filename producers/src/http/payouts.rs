@@ -92,11 +92,11 @@ pub(crate) async fn of_franchise(
           ORDER BY p.payout_id DESC LIMIT $3"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(select))
-    .bind(franchise_id)
-    .bind(page.after_id()?)
-    .bind(page.rows()?)
-    .fetch_all(&app.pool)
-    .await?;
+        .bind(franchise_id)
+        .bind(page.after_id()?)
+        .bind(page.rows()?)
+        .fetch_all(&app.pool)
+        .await?;
     if rows.is_empty() {
         check_franchise(&app.pool, franchise_id).await?;
     }
@@ -150,11 +150,11 @@ pub(crate) async fn of_run(
           ORDER BY p.franchise_id LIMIT $3"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(select))
-    .bind(run_id)
-    .bind(page.after_id()?)
-    .bind(page.rows()?)
-    .fetch_all(pool)
-    .await?;
+        .bind(run_id)
+        .bind(page.after_id()?)
+        .bind(page.rows()?)
+        .fetch_all(pool)
+        .await?;
     Ok(rows.iter().map(payout).collect::<Result<_, _>>()?)
 }
 
