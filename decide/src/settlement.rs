@@ -276,6 +276,29 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_cut_is_an_instant_since_1970_that_has_come() {
+        let now = DateTime::from_timestamp_millis(1_772_400_000_000).unwrap();
+        for (cut_at, reason) in [
+            (i64::MIN, Some(Reason::InvalidCut)),
+            (-1, Some(Reason::InvalidCut)),
+            (0, None),
+            (now.timestamp_millis(), None),
+            (now.timestamp_millis() + 1, Some(Reason::CutInTheFuture)),
+            (i64::MAX, Some(Reason::InvalidCut)),
+        ] {
+            let request = SettlementRequest {
+                message_id: String::new(),
+                correlation_id: String::new(),
+                requested_at: 0,
+                franchise_id: None,
+                cut_at,
+                causation_id: None,
+            };
+            assert_eq!(asked(&request, now).err(), reason, "{cut_at}");
+        }
+    }
+
     proptest! {
         /// Over any runs: what is paid out and what is still owed is all that was
         /// earned, whatever was held back or carried; and the ledger's payable is

@@ -262,3 +262,28 @@ fn a_receiver_is_ours_or_suspense_as_it_was_taken_in() {
         assert_eq!(of(&SystemAccount::corporate_cash(BANK, 0)).abs(), 300);
     }
 }
+
+#[test]
+fn a_reason_says_which_field_is_at_fault() {
+    let good = request("staff", at(BANK, CORPORATE), at(BANK, "110200300"));
+    assert!(taken(&good, None, true).is_ok());
+    let changed = |change: &dyn Fn(&mut FirmbankingRequest)| {
+        let mut request = good.clone();
+        change(&mut request);
+        taken(&request, None, true).map(|_| ())
+    };
+    for purpose in ["", "two\nlines", &"x".repeat(PURPOSE_MAX + 1)] {
+        let reason = changed(&|it| it.purpose = purpose.into());
+        assert_eq!(reason, Err(Reason::InvalidPurpose), "{purpose:?}");
+    }
+    for name in ["a\0b", "김\u{200b}철수", &"김".repeat(HOLDER_NAME_MAX + 1)] {
+        let reason = changed(&|it| it.to_holder_name = Some(name.into()));
+        assert_eq!(reason, Err(Reason::InvalidHolderName), "{name:?}");
+    }
+    for code in ["", "4", "kakao", "0０4"] {
+        let reason = changed(&|it| it.to.bank_code = code.into());
+        assert_eq!(reason, Err(Reason::InvalidBankCode), "{code:?}");
+    }
+    let reason = changed(&|it| it.amount = 0);
+    assert_eq!(reason, Err(Reason::InvalidAmount));
+}
