@@ -61,13 +61,13 @@ const SELECT: &str = "
     SELECT p.payout_id, p.run_id, p.franchise_id, p.slips, p.gross, p.cancels, p.cancelled,
            p.commission, p.owed, p.net, p.state, p.carried_for, p.to_bank, p.to_account,
            p.firmbanking_id,
-           CASE WHEN p.state = 'REFUSED' THEN coalesce(q.reason, f.reason) END,
+           CASE WHEN p.state = 'REFUSED' THEN coalesce(
+               (SELECT q.reason FROM queue_log q
+                 WHERE q.consumer = 'firmbanking' AND q.message_id = p.firmbanking_id),
+               (SELECT f.reason FROM banking.firmbanking f
+                 WHERE f.firmbanking_id = p.firmbanking_id)) END,
            p.changed_at, p.reversed_at
-      FROM settlement.payout p
-      LEFT JOIN queue_log q
-        ON q.consumer = 'firmbanking' AND q.message_id = p.firmbanking_id AND p.state = 'REFUSED'
-      LEFT JOIN banking.firmbanking f
-        ON f.firmbanking_id = p.firmbanking_id AND p.state = 'REFUSED'";
+      FROM settlement.payout p";
 
 /// A franchise's parts of settlement runs, the latest first.
 #[utoipa::path(
