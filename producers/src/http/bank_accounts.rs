@@ -105,12 +105,14 @@ pub(crate) async fn register(
         check_name(&name, &holder_name)?;
     }
     // Before it counts: who finds no place has not had the bank asked.
-    let _place = app.asking.place(&account.bank_code).await?;
+    let place = app.asking.place(&account.bank_code).await?;
     if of_own_name {
         often::count(&app.pool, member_id, app.bounds.registrations, Utc::now()).await?;
     }
     often::for_the_bill(&app.pool, &account.bank_code, Utc::now()).await?;
-    check_holder(app.bank.holder(&account).await, &holder_name)?;
+    let answer = app.bank.holder(&account).await;
+    drop(place);
+    check_holder(answer, &holder_name)?;
     let asked = RegisteredAccount {
         member_id,
         bank_code: account.bank_code,

@@ -13,7 +13,7 @@ use super::super::problem::Problem;
 const PLACES: usize = 32;
 /// How long one of the places is waited for. They are all taken for longer where a
 /// bank hangs, and whoever stood in line would learn no more than that, later.
-const A_MOMENT: Duration = Duration::from_millis(500);
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// The places, each bank's own: one that hangs for as long as its time-out lets it
 /// holds up nobody else's accounts.
