@@ -85,19 +85,19 @@ pub fn decide<'a>(
         || purpose.chars().count() > PURPOSE_MAX
         || purpose.contains(char::is_control)
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidPurpose);
     }
     if let Some(holder_name) = &request.to_holder_name
         && (holder_name.chars().count() > HOLDER_NAME_MAX
             || holder_name.contains(char::is_control)
             || unseen(holder_name).is_some())
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidHolderName);
     }
     let from = normalised(&request.from.bank_code, &request.from.account_number)?;
     let to = normalised(&request.to.bank_code, &request.to.account_number)?;
     if from == to {
-        return Err(Reason::InvalidField);
+        return Err(Reason::SameAccount);
     }
     let contract = in_force(contract_of(&from.bank_code))?;
     // A direct command moves our own money only; drawing from a member's account
@@ -150,8 +150,11 @@ fn of_flow<'a>(
     ours.account_number.clone_from(&contract.corporate_account);
     let to_ours = is_ours(contract_of(&to.bank_code), &to);
     // Nobody is paid on an account of ours: no flow would book what came in there.
-    if from == to || to_ours != (request.purpose == PURPOSE_RECHARGE) {
-        return Err(Reason::InvalidField);
+    if to_ours != (request.purpose == PURPOSE_RECHARGE) {
+        return Err(Reason::ReceiverIsOurs);
+    }
+    if from == to {
+        return Err(Reason::SameAccount);
     }
     Ok(Command { from, to, to_ours })
 }
@@ -253,15 +256,18 @@ pub fn is_reserved(purpose: &str) -> bool {
 /// People write account numbers with dashes and spaces; banks take digits.
 pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, Reason> {
     let bank_ok = bank_code.len() == 3 && bank_code.bytes().all(|byte| byte.is_ascii_digit());
+    if !bank_ok {
+        return Err(Reason::InvalidBankCode);
+    }
     // Before the copy, so that a megabyte of dashes is not gone through.
-    if !bank_ok || account_number.len() > ACCOUNT_NUMBER_WRITTEN_MAX {
-        return Err(Reason::InvalidField);
+    if account_number.len() > ACCOUNT_NUMBER_WRITTEN_MAX {
+        return Err(Reason::InvalidAccountNumber);
     }
     let digits: String = compact(account_number).collect();
     let number_ok = ACCOUNT_NUMBER_DIGITS.contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !number_ok {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidAccountNumber);
     }
     Ok(BankAccount {
         bank_code: bank_code.to_string(),

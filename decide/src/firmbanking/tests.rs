@@ -143,16 +143,24 @@ fn money_is_not_paid_to_the_account_it_comes_from() {
     let ours = at(BANK, CORPORATE);
     let paid = request(PURPOSE_REMITTANCE, at(BANK, BEFORE), ours.clone());
     let payout = origin(PURPOSE_REMITTANCE, ours.clone());
-    assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    let to_ours = Err(Reason::ReceiverIsOurs);
+    assert_eq!(taken(&paid, Some(&payout), true), to_ours);
+    // Nor drawn from it.
+    let drawn = request(PURPOSE_RECHARGE, ours.clone(), at(BANK, BEFORE));
+    let recharge = origin(PURPOSE_RECHARGE, ours.clone());
+    assert_eq!(
+        taken(&drawn, Some(&recharge), true),
+        Err(Reason::SameAccount)
+    );
     // Nor to our account at another bank: no flow books what comes in there.
     let other = at(OTHER, "990088000001");
     for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
         let paid = request(purpose, ours.clone(), other.clone());
         let payout = origin(purpose, other.clone());
-        assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+        assert_eq!(taken(&paid, Some(&payout), true), to_ours);
     }
     let direct = request("staff", ours.clone(), at(BANK, "9900-0400 0001"));
-    assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+    assert_eq!(taken(&direct, None, true), Err(Reason::SameAccount));
 }
 
 #[test]
@@ -194,13 +202,16 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
     ] {
         assert_eq!(
             normalised(BANK, written),
-            Err(Reason::InvalidField),
+            Err(Reason::InvalidAccountNumber),
             "{written}"
         );
         // By a topic, directly and of a flow that asked for just that.
         let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, written));
         let direct = request("staff", ours.clone(), theirs.clone());
-        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+        assert_eq!(
+            taken(&direct, None, true),
+            Err(Reason::InvalidAccountNumber)
+        );
         for (purpose, from, to) in [
             (PURPOSE_RECHARGE, &theirs, &ours),
             (PURPOSE_CLOSING, &ours, &theirs),
@@ -209,7 +220,7 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
             let origin = origin(purpose, theirs.clone());
             assert_eq!(
                 taken(&asked, Some(&origin), true),
-                Err(Reason::InvalidField)
+                Err(Reason::InvalidAccountNumber)
             );
         }
     }
@@ -250,4 +261,29 @@ fn a_receiver_is_ours_or_suspense_as_it_was_taken_in() {
         assert_eq!(of(&receiver), 0);
         assert_eq!(of(&SystemAccount::corporate_cash(BANK, 0)).abs(), 300);
     }
+}
+
+#[test]
+fn a_reason_says_which_field_is_at_fault() {
+    let good = request("staff", at(BANK, CORPORATE), at(BANK, "110200300"));
+    assert!(taken(&good, None, true).is_ok());
+    let changed = |change: &dyn Fn(&mut FirmbankingRequest)| {
+        let mut request = good.clone();
+        change(&mut request);
+        taken(&request, None, true).map(|_| ())
+    };
+    for purpose in ["", "two\nlines", &"x".repeat(PURPOSE_MAX + 1)] {
+        let reason = changed(&|it| it.purpose = purpose.into());
+        assert_eq!(reason, Err(Reason::InvalidPurpose), "{purpose:?}");
+    }
+    for name in ["a\0b", "김\u{200b}철수", &"김".repeat(HOLDER_NAME_MAX + 1)] {
+        let reason = changed(&|it| it.to_holder_name = Some(name.into()));
+        assert_eq!(reason, Err(Reason::InvalidHolderName), "{name:?}");
+    }
+    for code in ["", "4", "kakao", "0０4"] {
+        let reason = changed(&|it| it.to.bank_code = code.into());
+        assert_eq!(reason, Err(Reason::InvalidBankCode), "{code:?}");
+    }
+    let reason = changed(&|it| it.amount = 0);
+    assert_eq!(reason, Err(Reason::InvalidAmount));
 }

@@ -57,8 +57,9 @@ pub(crate) struct Args {
     /// settling times where absent.
     #[arg(long, env = "MYPAY_BANK_SETTLING_SECONDS")]
     bank_settling: Option<f64>,
-    /// Another table of answer codes than the one that is built in.
-    #[arg(long, env = "MYPAY_BANK_ANSWER_CODES")]
+    /// Another table of banks and answer codes than the one that MYPAY_BANK_ANSWER_CODES
+    /// names, as for all that ask banks, or that is built in.
+    #[arg(long)]
     answer_codes: Option<std::path::PathBuf>,
     /// When franchises are settled, as a cron expression in Korean time ("0 4 * * *"
     /// is each day at four); only when asked for where absent.
@@ -168,7 +169,7 @@ impl Args {
     fn bank(&self, endpoints: &Endpoints) -> anyhow::Result<BankClient> {
         let table = match &self.answer_codes {
             Some(path) => ClassTable::from_path(path)?,
-            None => ClassTable::embedded(),
+            None => ClassTable::of_environment()?,
         };
         let settling = self
             .bank_settling

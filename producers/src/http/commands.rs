@@ -12,6 +12,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Asked, Id};
 use super::members::unknown;
 use super::page::{Page, PageQuery};
@@ -68,7 +69,8 @@ pub(crate) struct FirmbankingStory {
 pub(crate) struct CommandChange {
     at: DateTime<Utc>,
     state: String,
-    /// What the bank said, or did not.
+    /// What the bank said, or did not, and who decided and why; null to members and
+    /// franchises, who are not told of our own people.
     detail: Option<String>,
 }
 
@@ -127,6 +129,7 @@ pub(crate) async fn find(
 )]
 pub(crate) async fn of_member(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(member_id): Id,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<Page<FirmbankingStory>>, Problem> {
@@ -167,7 +170,7 @@ pub(crate) async fn of_member(
     let commands = rows.iter().map(command).collect::<Result<Vec<_>, _>>()?;
     let page = page.page(commands, |it| it.firmbanking_id.to_string())?;
     Ok(Json(Page {
-        items: stories(&app.pool, page.items, Told::Changes).await?,
+        items: stories(&app.pool, page.items, Told::to(&caller)).await?,
         next: page.next,
     }))
 }
@@ -175,10 +178,27 @@ pub(crate) async fn of_member(
 /// How much is told of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
+    /// Changes of its state, and nothing of what was said: a detail may name who decided.
+    States,
     /// Changes of its state: few, however long its bank is asked about it.
     Changes,
     /// All that was written down.
     All,
+}
+
+impl Told {
+    /// What a list tells whoever asks for it.
+    fn to(caller: &Caller) -> Self {
+        if caller.member_id().is_some() {
+            Self::States
+        } else {
+            Self::Changes
+        }
+    }
+
+    fn detail<T>(self, detail: T) -> Option<T> {
+        (self != Self::States).then_some(detail)
+    }
 }
 
 /// Commands with what became of them.
@@ -193,7 +213,7 @@ async fn stories(
         let mut all = vec![CommandChange {
             at: command.created_at,
             state: "pending".to_owned(),
-            detail: Some("taken in".to_owned()),
+            detail: told.detail("taken in".to_owned()),
         }];
         all.extend(changes.remove(&command.firmbanking_id).unwrap_or_default());
         FirmbankingStory {
@@ -230,7 +250,7 @@ async fn changes(
         let change = CommandChange {
             at: row.try_get(1)?,
             state: row.try_get(2)?,
-            detail: row.try_get(3)?,
+            detail: told.detail(row.try_get(3)?).flatten(),
         };
         changes.entry(row.try_get(0)?).or_default().push(change);
     }
@@ -259,4 +279,28 @@ fn command(row: &PgRow) -> Result<Firmbanking, sqlx::Error> {
         changed_at: row.try_get(17)?,
         reversed_at: row.try_get(18)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mypay_auth::{Identity, Role};
+
+    use super::*;
+
+    #[test]
+    fn who_decided_and_why_is_told_to_our_own_people_alone() {
+        let id = Uuid::now_v7().to_string();
+        for role in [
+            Role::Member,
+            Role::Franchise,
+            Role::Staff,
+            Role::Operator,
+            Role::Auditor,
+        ] {
+            let caller = Caller::new(Identity::new(role, &id).unwrap());
+            let told = Told::to(&caller).detail("kim decided done");
+            let ours = !matches!(role, Role::Member | Role::Franchise);
+            assert_eq!(told.is_some(), ours, "{role}");
+        }
+    }
 }

@@ -301,7 +301,10 @@ async fn an_account_number_that_is_too_short_is_rejected_and_never_waits() -> an
             account_number: number.to_owned(),
         };
         let request = command(corporate(BANK), short, 1_000);
-        asked.add(&request.message_id, Must::BeRejected("invalid_field"));
+        asked.add(
+            &request.message_id,
+            Must::BeRejected("invalid_account_number"),
+        );
         messages.push(world.message(Flow::Firmbanking, &request)?);
     }
     // As people write it.
