@@ -7,16 +7,16 @@
 //! order they come in and however often.
 
 mod fetch;
-mod judge;
+mod given_up;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use mypay_bank::command::six_digits;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
+use mypay_decide::notice::{self, Judged, judge};
 use mypay_decide::{Book, Limits, firmbanking};
 use mypay_idempotency::horizon;
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
@@ -26,9 +26,9 @@ use uuid::Uuid;
 
 use super::Workers;
 use super::record::{self, RecordError, Recorder};
-use judge::{Command, Judged, Notice, judge};
 
-/// How many days back notices are asked for: a bank's right to reverse is long.
+/// How many days back notices are asked for: a bank's right to reverse is long. What is
+/// missing then is for people.
 const DAYS: i64 = 14;
 /// How many of those are asked for each time; the others every ten minutes.
 const RECENT: i64 = 2;
@@ -45,16 +45,15 @@ pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watc
     let mut old_days_at = Instant::now();
     while !*stop.borrow() {
         let today = korean_date(Utc::now());
-        let mut missing = 0;
         let old_days = old_days_at <= Instant::now();
         if old_days {
             old_days_at += fetch::OLD;
+            given_up::tell(&workers, &bank_code, today - TimeDelta::days(DAYS)).await;
         }
         for back in 0..if old_days { DAYS } else { RECENT } {
             let date = today - TimeDelta::days(back);
-            missing += fetch::day(&workers, &bank_code, date, back).await;
+            fetch::day(&workers, &bank_code, date, back).await;
         }
-        workers.metrics.missing(&bank_code, missing);
         match apply(&workers, &recorder, &bank_code).await {
             Ok(true) => recorder.ring(),
             Ok(false) => {}
@@ -65,6 +64,57 @@ pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watc
         }
         // Either ends the wait; the loop looks which it was.
         let _ = tokio::time::timeout(workers.notices, stop.wait_for(|stop| *stop)).await;
+    }
+}
+
+/// A notice, as the bank wrote it.
+#[derive(Debug, Clone)]
+struct Notice {
+    bank_code: String,
+    notice_date: NaiveDate,
+    notice_number: i64,
+    business_date: NaiveDate,
+    number: i32,
+    amount: i64,
+    reversed_at: DateTime<Utc>,
+}
+
+impl Notice {
+    fn for_judging(&self) -> notice::Notice {
+        notice::Notice {
+            business_date: self.business_date,
+            number: self.number,
+            amount: self.amount,
+        }
+    }
+}
+
+/// Our command of a notice's number.
+#[derive(Debug, Clone)]
+struct Command {
+    firmbanking_id: Uuid,
+    state: String,
+    amount: i64,
+    purpose: String,
+    origin_id: Option<Uuid>,
+    correlation_id: String,
+    traceparent: Option<String>,
+    /// Whether it has come back before.
+    came_back: bool,
+    /// The bank of the receiving account, where that is ours too.
+    to_ours: Option<String>,
+}
+
+impl Command {
+    fn for_judging(&self) -> notice::Command<'_> {
+        notice::Command {
+            firmbanking_id: self.firmbanking_id,
+            state: &self.state,
+            amount: self.amount,
+            purpose: &self.purpose,
+            is_of_flow: self.origin_id.is_some(),
+            came_back: self.came_back,
+        }
     }
 }
 
@@ -94,7 +144,13 @@ async fn apply(
         let again = command
             .as_ref()
             .is_some_and(|command| seen.contains(&command.firmbanking_id));
-        let verdict = judge(&notice, command.as_ref(), again, oldest);
+        let judged_command = command.as_ref().map(Command::for_judging);
+        let verdict = judge(
+            &notice.for_judging(),
+            judged_command.as_ref(),
+            again,
+            oldest,
+        );
         if let (Judged::Reversed, Some(command)) = (&verdict, command) {
             seen.insert(command.firmbanking_id);
             reversed.push(Reversed {
@@ -335,10 +391,4 @@ fn event(
         causation_id: None,
     };
     (request_id, command.traceparent.clone(), record)
-}
-
-/// For people: `2026-03-02 number 000042`.
-fn shown(notice: &Notice) -> String {
-    let number = six_digits(notice.number.unsigned_abs());
-    format!("{} number {number}", notice.business_date)
 }
