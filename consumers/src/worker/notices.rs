@@ -8,32 +8,31 @@
 
 mod fetch;
 mod given_up;
+mod kept;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
-use mypay_decide::notice::{self, Judged, judge};
+use mypay_decide::notice::{Judged, judge};
 use mypay_decide::{Book, Limits, firmbanking};
 use mypay_idempotency::horizon;
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::Workers;
 use super::record::{self, RecordError, Recorder};
+use kept::{Command, Notice, waiting};
 
 /// How many days back notices are asked for: a bank's right to reverse is long. What is
 /// missing then is for people.
 const DAYS: i64 = 14;
 /// How many of those are asked for each time; the others every ten minutes.
 const RECENT: i64 = 2;
-/// How many notices are judged in one commit.
-const BATCH: i64 = 256;
 
 /// Works on a bank's notices until `stop` turns true.
 pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watch::Receiver<bool>) {
@@ -64,57 +63,6 @@ pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watc
         }
         // Either ends the wait; the loop looks which it was.
         let _ = tokio::time::timeout(workers.notices, stop.wait_for(|stop| *stop)).await;
-    }
-}
-
-/// A notice, as the bank wrote it.
-#[derive(Debug, Clone)]
-struct Notice {
-    bank_code: String,
-    notice_date: NaiveDate,
-    notice_number: i64,
-    business_date: NaiveDate,
-    number: i32,
-    amount: i64,
-    reversed_at: DateTime<Utc>,
-}
-
-impl Notice {
-    fn for_judging(&self) -> notice::Notice {
-        notice::Notice {
-            business_date: self.business_date,
-            number: self.number,
-            amount: self.amount,
-        }
-    }
-}
-
-/// Our command of a notice's number.
-#[derive(Debug, Clone)]
-struct Command {
-    firmbanking_id: Uuid,
-    state: String,
-    amount: i64,
-    purpose: String,
-    origin_id: Option<Uuid>,
-    correlation_id: String,
-    traceparent: Option<String>,
-    /// Whether it has come back before.
-    came_back: bool,
-    /// The bank of the receiving account, where that is ours too.
-    to_ours: Option<String>,
-}
-
-impl Command {
-    fn for_judging(&self) -> notice::Command<'_> {
-        notice::Command {
-            firmbanking_id: self.firmbanking_id,
-            state: &self.state,
-            amount: self.amount,
-            purpose: &self.purpose,
-            is_of_flow: self.origin_id.is_some(),
-            came_back: self.came_back,
-        }
     }
 }
 
@@ -178,61 +126,6 @@ async fn apply(
         }
     }
     Ok(!reversed.is_empty())
-}
-
-/// Notices that wait, with our commands of their numbers. Those longest unlooked
-/// at come first, so that some that must wait do not stand before all others.
-async fn waiting(
-    connection: &mut PgConnection,
-    bank_code: &str,
-) -> Result<Vec<(Notice, Option<Command>)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT n.notice_date, n.notice_number, n.business_date, n.transaction_number, n.amount,
-                n.reversed_at, f.firmbanking_id, f.state, f.amount, f.purpose, f.origin_id,
-                f.correlation_id, f.traceparent,
-                EXISTS (SELECT 1 FROM banking.reversal r WHERE r.firmbanking_id = f.firmbanking_id),
-                CASE WHEN f.to_ours THEN f.to_bank END
-           FROM banking.notice n
-           LEFT JOIN banking.firmbanking f
-                  ON f.from_bank = n.bank_code AND f.business_date = n.business_date
-                 AND f.transaction_number = n.transaction_number
-          WHERE n.bank_code = $1 AND n.state = 'waits'
-          ORDER BY n.changed_at, n.notice_date, n.notice_number LIMIT $2
-            FOR UPDATE OF n SKIP LOCKED",
-    )
-    .bind(bank_code)
-    .bind(BATCH)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let notice = Notice {
-                bank_code: bank_code.to_owned(),
-                notice_date: row.try_get(0)?,
-                notice_number: row.try_get(1)?,
-                business_date: row.try_get(2)?,
-                number: row.try_get(3)?,
-                amount: row.try_get(4)?,
-                reversed_at: row.try_get(5)?,
-            };
-            let firmbanking_id: Option<Uuid> = row.try_get(6)?;
-            let command = match firmbanking_id {
-                None => None,
-                Some(firmbanking_id) => Some(Command {
-                    firmbanking_id,
-                    state: row.try_get(7)?,
-                    amount: row.try_get(8)?,
-                    purpose: row.try_get(9)?,
-                    origin_id: row.try_get(10)?,
-                    correlation_id: row.try_get(11)?,
-                    traceparent: row.try_get(12)?,
-                    came_back: row.try_get(13)?,
-                    to_ours: row.try_get(14)?,
-                }),
-            };
-            Ok((notice, command))
-        })
-        .collect()
 }
 
 /// Writes what was made of each notice.

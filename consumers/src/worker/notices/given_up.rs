@@ -101,18 +101,18 @@ async fn with_gaps(
                           WHERE n.bank_code = d.bank_code AND n.notice_date = d.notice_date
                             AND n.notice_number > d.complete_to
                             AND n.notice_number <= d.last_number) here,
-                LATERAL (SELECT min(after.number) AS first
+                LATERAL (SELECT min(candidate.number) AS first
                            FROM (SELECT d.complete_to + 1 AS number
                                   UNION ALL
                                  SELECT n.notice_number + 1 FROM banking.notice n
                                   WHERE n.bank_code = d.bank_code
                                     AND n.notice_date = d.notice_date
                                     AND n.notice_number > d.complete_to
-                                    AND n.notice_number < d.last_number) after
+                                    AND n.notice_number < d.last_number) candidate
                           WHERE NOT EXISTS (SELECT FROM banking.notice n
                                              WHERE n.bank_code = d.bank_code
                                                AND n.notice_date = d.notice_date
-                                               AND n.notice_number = after.number)) gap
+                                               AND n.notice_number = candidate.number)) gap
           WHERE d.bank_code = $1 AND d.notice_date <= $2
             AND d.complete_to < d.last_number AND d.given_up_at IS NULL
             AND gap.first IS NOT NULL
