@@ -106,7 +106,18 @@ pub fn decide<'a>(
         return Err(Reason::NotOurAccount);
     }
     let to_ours = is_ours(contract_of(&to.bank_code), &to);
+    named(request, to_ours)?;
     Ok(Command { from, to, to_ours })
+}
+
+/// Nothing goes to somebody's account before its bank was asked whose it is: so it is
+/// said whose it must be. Our own accounts are known.
+fn named(request: &FirmbankingRequest, to_ours: bool) -> Result<(), Reason> {
+    let name = request.to_holder_name.as_deref().unwrap_or_default();
+    if !to_ours && name.trim().is_empty() {
+        return Err(Reason::MissingHolderName);
+    }
+    Ok(())
 }
 
 /// Whether a command in a flow's name is what the flow asked for.
@@ -156,6 +167,7 @@ fn of_flow<'a>(
     if from == to {
         return Err(Reason::SameAccount);
     }
+    named(request, to_ours)?;
     Ok(Command { from, to, to_ours })
 }
 

@@ -90,6 +90,8 @@ pub enum Reason {
     RefusedByBank,
     /// The account does not belong to the holder named.
     HolderMismatch,
+    /// Money is to go to an account that is not ours, and nobody said whose it is.
+    MissingHolderName,
     /// The balance was too small, and the bank refused to top it up.
     TopUpRefused,
 }
@@ -140,6 +142,7 @@ impl Reason {
             Reason::FranchiseClosed => "franchise_closed",
             Reason::RefusedByBank => "refused_by_bank",
             Reason::HolderMismatch => "holder_mismatch",
+            Reason::MissingHolderName => "missing_holder_name",
             Reason::TopUpRefused => "top_up_refused",
         }
     }

@@ -74,8 +74,9 @@ pub(super) struct Room {
 /// What is to be done about a command.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
-    /// Ask whose account it is.
-    Holder(String),
+    /// Ask whether the account is of the one named; and the day for which the question
+    /// was counted, if it was.
+    Holder(String, Option<NaiveDate>),
     /// Send it, under its number.
     Send(NaiveDate, u32),
     /// Ask what became of it, by its number.
@@ -139,7 +140,7 @@ pub(super) async fn take(
             put_off(&mut transaction, &waits, awake_at, &why, now).await?;
             overdue
         }
-        None => numbers::number(workers, &mut transaction, bank_code, due, now).await?,
+        None => numbers::number(&mut transaction, bank_code, due, now).await?,
     };
     let taken = lease::lease_all(workers, &mut transaction, bank, &plan, room, now).await?;
     transaction.commit().await?;

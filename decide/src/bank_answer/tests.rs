@@ -185,8 +185,15 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         sends: 9,
         holders: 2,
     };
-    let (due, after) = holder_again(tries, now);
-    assert_eq!((seconds(due - now), after.holders), (4, 3));
+    let HolderStep::Ask {
+        at: due,
+        tries: after,
+    } = holder(Holder::Silence, tries, now)
+    else {
+        panic!("silence tells nothing");
+    };
+    let holders = 3;
+    assert_eq!((seconds(due - now), after), (4, Tries { holders, ..tries }));
     // However often the holder was asked for and the bank not reached.
     let sent = Sent {
         sent_at: now,
@@ -207,4 +214,38 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         panic!("{step:?}");
     };
     assert_eq!((seconds(due - now), tries), (300, Tries::default()));
+}
+
+#[test]
+fn money_goes_only_where_the_bank_says_that_the_one_named_holds_it() {
+    let now = at(1_000_000);
+    let tries = Tries {
+        inquiries: 1,
+        sends: 2,
+        holders: 0,
+    };
+    let refused = HolderStep::Refuse;
+    let again = HolderStep::Ask {
+        at: at(1_000_001),
+        tries: Tries {
+            holders: 1,
+            ..tries
+        },
+    };
+    for (answer, step) in [
+        (Holder::Open { is_named: true }, HolderStep::Send),
+        (Holder::Open { is_named: false }, refused("holder_mismatch")),
+        (Holder::Closed, refused("account_closed")),
+        (Holder::NoSuchAccount, refused("no_such_account")),
+        (Holder::NotSent { passing: false }, refused("no_contract")),
+        (Holder::NotSent { passing: true }, again),
+        (Holder::Silence, again),
+    ] {
+        assert_eq!(holder(answer, tries, now), step, "{answer:?}");
+    }
+    // However long it takes: at most a minute later, for ever.
+    let holders = u32::MAX;
+    let step = holder(Holder::Silence, Tries { holders, ..tries }, now);
+    let (at, tries) = (at(1_000_060), Tries { holders, ..tries });
+    assert_eq!(step, HolderStep::Ask { at, tries });
 }

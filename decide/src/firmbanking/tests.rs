@@ -14,7 +14,6 @@ fn at(bank_code: &str, account_number: &str) -> BankAccount {
 }
 
 fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequest {
-    let payout = ![PURPOSE_RECHARGE, "staff"].contains(&purpose);
     FirmbankingRequest {
         message_id: String::new(),
         correlation_id: String::new(),
@@ -23,7 +22,7 @@ fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequ
         from,
         to,
         amount: 10_000,
-        to_holder_name: payout.then(|| "김민지".into()),
+        to_holder_name: (purpose != PURPOSE_RECHARGE).then(|| "김민지".into()),
         causation_id: None,
     }
 }
@@ -182,6 +181,35 @@ fn a_direct_command_moves_our_own_money() {
         direct(&at("020", "110200"), &theirs),
         Err(Reason::NoContract)
     );
+}
+
+#[test]
+fn nothing_goes_to_an_account_of_others_without_its_holders_name() {
+    let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, "110200300"));
+    let nameless = |purpose: &str, from: &BankAccount, to: &BankAccount, name: Option<&str>| {
+        let mut request = request(purpose, from.clone(), to.clone());
+        request.to_holder_name = name.map(str::to_owned);
+        request
+    };
+    for name in [None, Some(""), Some("  ")] {
+        let direct = nameless("staff", &ours, &theirs, name);
+        let missing = Err(Reason::MissingHolderName);
+        assert_eq!(taken(&direct, None, true), missing, "{name:?}");
+        for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
+            let paid = nameless(purpose, &ours, &theirs, name);
+            let origin = Origin {
+                holder_name: name.map(str::to_owned),
+                ..origin(purpose, theirs.clone())
+            };
+            assert_eq!(taken(&paid, Some(&origin), true), missing, "{purpose}");
+        }
+    }
+    // Between our own accounts nobody need be asked, nor where money comes to us.
+    let between = nameless("staff", &ours, &at(OTHER, "990088000001"), None);
+    assert!(taken(&between, None, true).is_ok_and(|it| it.to_ours));
+    let drawn = nameless(PURPOSE_RECHARGE, &theirs, &ours, None);
+    let recharge = origin(PURPOSE_RECHARGE, theirs.clone());
+    assert!(taken(&drawn, Some(&recharge), true).is_ok_and(|it| it.to_ours));
 }
 
 #[test]

@@ -43,9 +43,9 @@ pub(crate) struct Firmbanking {
     transaction_number: Option<i32>,
     /// What the bank took for it, whole won.
     fee: i64,
-    /// How often it was sent.
+    /// How often it was sent: calls of which a byte may have left.
     calls: i32,
-    /// How often the bank was asked about it, or about the holder.
+    /// How often the bank was asked what became of it.
     inquiries: i32,
     bank_reference: Option<String>,
     created_at: DateTime<Utc>,
