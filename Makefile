@@ -10,7 +10,7 @@ FUZZ ?= 15
 BENCH ?= remittance --runs 5 --against naive
 
 help: ## List the targets
-	@echo "usage: make TARGET [RUN_COUNT=20000] [MYPAY_STACK=local|docker]"
+	@echo "usage: make TARGET [RUN_COUNT=20000] [FUZZ=15] [BENCH=\"payment --runs 3\"] [MYPAY_STACK=local|docker]"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 prerequisites: ## Check the tools that are needed; as root on Debian, install what is missing

@@ -53,7 +53,8 @@ pub(crate) async fn load(
     contracts: &[Contract],
     texts: &Interned,
 ) -> Result<Bank, String> {
-    let client = BankClient::new(ClientConfig::new(bank_url)).map_err(|error| error.to_string())?;
+    let client = ClientConfig::of_environment(bank_url).and_then(BankClient::new);
+    let client = client.map_err(|error| error.to_string())?;
     let mut bank = Bank::default();
     for contract in contracts {
         let account = BankAccount::new(&contract.bank_code, &contract.account)

@@ -57,7 +57,7 @@ pub async fn close(
     date: NaiveDate,
     only: Option<&str>,
 ) -> Result<Vec<DayClose>, AuditError> {
-    let client = BankClient::new(ClientConfig::new(bank_url));
+    let client = ClientConfig::of_environment(bank_url).and_then(BankClient::new);
     let mut closes = Vec::new();
     for (bank_code, account) in ours::accounts(pool).await? {
         if only.is_some_and(|only| only != bank_code) {

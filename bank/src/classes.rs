@@ -4,6 +4,7 @@ mod parse;
 mod reason;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::rest_window::RestWindow;
 
+/// The variable that names another table than the built-in one: a file.
+pub const TABLE_VARIABLE: &str = "MYPAY_BANK_ANSWER_CODES";
 /// The table of the release, `answer_codes.yaml`.
 const EMBEDDED: &str = include_str!("../answer_codes.yaml");
 
@@ -145,6 +148,19 @@ impl ClassTable {
         Self::parse(&yaml)
     }
 
+    /// The table that [`TABLE_VARIABLE`] names, or the built-in one.
+    pub fn of_environment() -> Result<Self, ClassTableError> {
+        Self::named(std::env::var_os(TABLE_VARIABLE))
+    }
+
+    /// The table of a file, where one is named; set to nothing, none is.
+    fn named(file: Option<OsString>) -> Result<Self, ClassTableError> {
+        match file.filter(|file| !file.is_empty()) {
+            Some(file) => Self::from_path(Path::new(&file)),
+            None => Ok(Self::embedded()),
+        }
+    }
+
     /// A table from YAML text.
     pub fn parse(yaml: &str) -> Result<Self, ClassTableError> {
         parse::parse(yaml).map(|banks| Self { banks })
@@ -185,6 +201,24 @@ mod tests {
         assert_eq!(table.classify("004", "0419"), Some(stolen));
         assert_eq!(table.classify("088", "0419"), Some(Class::InProgress));
         assert_eq!(table.classify("088", "0412"), Some(Class::NotFound));
+    }
+
+    #[test]
+    fn the_environment_names_another_table() {
+        let other = EMBEDDED.replace("\"004\"", "\"994\"");
+        assert_ne!(other, EMBEDDED);
+        let path = std::env::temp_dir().join(format!("codes-{}.yaml", std::process::id()));
+        std::fs::write(&path, other).unwrap();
+        let table = ClassTable::named(Some(path.clone().into())).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(table.bank("994").is_some() && table.bank("004").is_none());
+        for nothing in [None, Some(OsString::new())] {
+            assert!(ClassTable::named(nothing).unwrap().bank("004").is_some());
+        }
+        assert!(
+            ClassTable::named(Some(path.into())).is_err(),
+            "it is gone, and no other will do"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use answer::{Answer, CallFailed, HolderAnswer, NotSentWhy, UnknownWhy};
 pub use seed::SEED_BATCH;
 
-use crate::classes::ClassTable;
+use crate::classes::{ClassTable, ClassTableError};
 
 /// Where the banks are and how to read them.
 #[derive(Debug, Clone)]
@@ -39,12 +39,30 @@ impl ClientConfig {
             connect_timeout: Duration::from_secs(2),
         }
     }
+
+    /// All banks at one address, with the table that the environment names: whoever
+    /// asks banks anything goes by the same one.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    pub fn of_environment(base_url: impl Into<String>) -> Result<Self, ClientSetupError> {
+        Ok(Self {
+            table: Arc::new(ClassTable::of_environment()?),
+            ..Self::new(base_url)
+        })
+    }
 }
 
-/// The HTTP client could not be set up.
+/// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the bank client: {0}")]
-pub struct ClientSetupError(#[from] reqwest::Error);
+pub enum ClientSetupError {
+    /// Of HTTP.
+    #[error("cannot set up the bank client: {0}")]
+    Http(#[from] reqwest::Error),
+    /// Its table of banks cannot be read.
+    #[error(transparent)]
+    Table(#[from] ClassTableError),
+}
 
 /// A client of all banks; cheap to clone, one is enough for a process.
 #[derive(Debug, Clone)]

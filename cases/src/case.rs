@@ -23,7 +23,7 @@ pub struct Case {
     /// The command's number at the bank, as the bank knows it.
     #[schema(example = "000042")]
     pub transaction_number: Option<String>,
-    /// Whole won.
+    /// Whole won; 0 of a notice that the bank never gave us.
     pub amount: i64,
     /// The last thing that was seen.
     pub why: Option<String>,
@@ -108,7 +108,7 @@ pub async fn list(
                    FROM banking.firmbanking f WHERE f.state = 'manual'
                   UNION ALL
                  SELECT n.case_id, 'notice', n.state, n.bank_code, n.business_date,
-                        n.transaction_number, n.amount, n.detail, n.changed_at
+                        n.transaction_number, coalesce(n.amount, 0), n.detail, n.changed_at
                    FROM banking.notice n WHERE n.state = 'case') AS open
           WHERE $1::timestamptz IS NULL OR (since, id) > ($1, $2::uuid)
           ORDER BY since, id LIMIT $3",
@@ -150,7 +150,7 @@ pub async fn find(pool: &PgPool, case_id: Uuid) -> Result<Option<Known>, sqlx::E
                              WHERE h.firmbanking_id = $1 AND h.state = 'manual'))
           UNION ALL
          SELECT n.case_id, 'notice', n.state, n.bank_code, n.business_date, n.transaction_number,
-                n.amount, n.detail, n.changed_at, NULL, NULL, NULL, NULL, 0, 0, NULL
+                coalesce(n.amount, 0), n.detail, n.changed_at, NULL, NULL, NULL, NULL, 0, 0, NULL
            FROM banking.notice n WHERE n.case_id = $1 AND n.state IN ('case', 'dismissed')",
     )
     .bind(case_id)

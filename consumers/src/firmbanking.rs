@@ -275,7 +275,8 @@ async fn insert(
                 (firmbanking_id, origin_id, correlation_id, purpose, from_bank, from_account,
                  to_bank, to_account, to_holder_name, amount, traceparent, to_ours, holder_checked,
                  due_at, created_at, changed_at)
-         SELECT t.*, t.holder IS NULL, $13, $13, $13
+         -- Nobody is asked about an account of ours, but where a holder is named.
+         SELECT t.*, t.to_ours AND t.holder IS NULL, $13, $13, $13
            FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
                        $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
                        $12::boolean[])

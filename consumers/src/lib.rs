@@ -18,5 +18,8 @@ pub mod top_up;
 mod undo;
 pub mod worker;
 
+#[cfg(test)]
+mod watched;
+
 pub use runtime::metrics;
 pub use runtime::pipeline::{Pipeline, Settings};

@@ -266,6 +266,7 @@ impl Handler for Remittance {
         end(connection, &state.ended, at).await?;
         state.reversals.note(connection, at).await?;
         state.top_ups.write(connection, at).await?;
+        top_up::note_rejected(connection, &state.top_ups).await?;
         mypay_ledger::write(connection, &state.book, at, &state.limits).await
     }
 

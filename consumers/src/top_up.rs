@@ -214,6 +214,14 @@ impl<R: Origin> TopUps<R> {
         self.outcomes.push((origin_id, outcome));
     }
 
+    /// The requests that have waited and are rejected now, and why.
+    pub fn rejected(&self) -> impl Iterator<Item = (Uuid, &str)> {
+        let outcomes = self.outcomes.iter();
+        outcomes
+            .filter(|(_, outcome)| outcome.success == Some(false))
+            .filter_map(|(id, outcome)| Some((*id, outcome.reason.as_deref()?)))
+    }
+
     /// Writes what was begun and ended, with the requests in `queue_log`.
     pub async fn write(
         &self,

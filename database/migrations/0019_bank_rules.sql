@@ -1,5 +1,10 @@
 -- What the banks' rules need to be kept by row: tries, the content behind a number,
 -- a counted history, and questions about holders apart from commands.
+--
+-- Workers of before must be stopped: they write history without a number. It rewrites
+-- the history, and takes as long as that takes.
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
 
 ALTER TABLE banking.firmbanking
     -- How often in a row something brought nothing; the pauses grow by it. Inquiries
@@ -15,6 +20,10 @@ ALTER TABLE banking.firmbanking
     -- How many rows of history it has: each gets the next number under the row's lock,
     -- so that two changes in one microsecond have an order.
     ADD COLUMN changes       int NOT NULL DEFAULT 0;
+
+-- Whoever was asked about before had its chance.
+UPDATE banking.firmbanking SET inquiry_tries = inquiries
+ WHERE state IN ('sending', 'unknown') AND inquiries > 0;
 
 ALTER TABLE banking.firmbanking_history ADD COLUMN seq int;
 UPDATE banking.firmbanking_history h
@@ -33,8 +42,8 @@ DROP INDEX banking.firmbanking_history_by_id;
 
 -- A payout waits for the bank of its receiver first, and only then for the bank that
 -- pays it: who looks for one does not go through what waits for the other.
-DROP INDEX banking.firmbanking_due;
-CREATE INDEX firmbanking_due ON banking.firmbanking (from_bank, due_at)
+DROP INDEX banking.firmbanking_due_by_kind;
+CREATE INDEX firmbanking_due ON banking.firmbanking (from_bank, (state = 'pending'), due_at)
     WHERE state IN ('pending', 'sending', 'unknown') AND holder_checked;
 CREATE INDEX firmbanking_holders ON banking.firmbanking (to_bank, due_at)
     WHERE state = 'pending' AND NOT holder_checked;

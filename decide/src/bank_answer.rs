@@ -15,6 +15,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::Reason;
+
 /// How soon something that passes is tried again.
 pub const SOON: TimeDelta = TimeDelta::seconds(1);
 /// The longest pause between two tries to reach a bank with a command.
@@ -106,6 +108,9 @@ pub struct Rules {
     pub longest_pause: TimeDelta,
     /// The last instant for an inquiry, well before the right to it lapses.
     pub ask_by: DateTime<Utc>,
+    /// When that right lapses: what the bank says of the command from then on, but that
+    /// it was done or refused, says nothing.
+    pub lapses_at: DateTime<Utc>,
     /// From when on the bank takes commands; now, where it is awake.
     pub awake_at: DateTime<Utc>,
 }
@@ -170,7 +175,9 @@ pub fn next(call: Call, answer: Answer, sent: &Sent, rules: &Rules, now: DateTim
         // Not a byte has left, and never can.
         (Call::Command, Answer::NotSent { passing: false }) => Step::Refuse,
         (Call::Inquiry, Answer::Coded(Some(Class::NotFound)))
-            if rules.trusts_no_such_transaction && now - sent.sent_at >= rules.settling_time =>
+            if rules.trusts_no_such_transaction
+                && now - sent.sent_at >= rules.settling_time
+                && now < rules.lapses_at =>
         {
             again(now)
         }
@@ -199,12 +206,60 @@ fn unknown(call: Call, sent: &Sent, rules: &Rules, now: DateTime<Utc>) -> Step {
     Step::Inquire { at, tries }
 }
 
-/// When the holder is asked for again after a question that was not answered, and
-/// the tries from then on.
-pub fn holder_again(tries: Tries, now: DateTime<Utc>) -> (DateTime<Utc>, Tries) {
-    let at = later(now, backoff(SOON, LONGEST_HOLDER_PAUSE, tries.holders));
-    let holders = tries.holders.saturating_add(1);
-    (at, Tries { holders, ..tries })
+/// What a bank said of an account that money is to go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Money can go there.
+    Open {
+        /// Whether it is the account of the one who is named.
+        is_named: bool,
+    },
+    /// It takes no money any more.
+    Closed,
+    /// There is no such account.
+    NoSuchAccount,
+    /// Nothing that tells.
+    Silence,
+    /// Not a byte of the question has left.
+    NotSent {
+        /// Whether the same question may get through later; else it can never be asked.
+        passing: bool,
+    },
+}
+
+/// What becomes of a command whose receiver was asked about. Nothing of it has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HolderStep {
+    /// The command may go out.
+    Send,
+    /// It never does, with this reason code.
+    Refuse(&'static str),
+    /// The bank is asked again.
+    Ask {
+        /// When.
+        at: DateTime<Utc>,
+        /// As they are from now on.
+        tries: Tries,
+    },
+}
+
+/// What the answer to a question about the holder makes of its command: only a bank
+/// that says that the account is open and of the one named lets money go there.
+pub fn holder(answer: Holder, tries: Tries, now: DateTime<Utc>) -> HolderStep {
+    match answer {
+        Holder::Open { is_named: true } => HolderStep::Send,
+        Holder::Open { is_named: false } => HolderStep::Refuse(Reason::HolderMismatch.code()),
+        Holder::Closed => HolderStep::Refuse("account_closed"),
+        Holder::NoSuchAccount => HolderStep::Refuse("no_such_account"),
+        // A bank that nobody knows.
+        Holder::NotSent { passing: false } => HolderStep::Refuse(Reason::NoContract.code()),
+        Holder::Silence | Holder::NotSent { passing: true } => {
+            let at = later(now, backoff(SOON, LONGEST_HOLDER_PAUSE, tries.holders));
+            let holders = tries.holders.saturating_add(1);
+            let tries = Tries { holders, ..tries };
+            HolderStep::Ask { at, tries }
+        }
+    }
 }
 
 /// The pause after so many tries in vain: twice as long each time.

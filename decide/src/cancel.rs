@@ -128,7 +128,7 @@ fn check<'a>(
         || reason.chars().count() > CANCEL_REASON_MAX
         || reason.contains(char::is_control)
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidReason);
     }
     let paid = match named {
         Named::Unknown => return Err(Reason::UnknownPayment),
@@ -287,7 +287,7 @@ mod tests {
         silent.cancel_reason = None;
         refused(
             decided(&silent, Named::Made(&mut chain), true),
-            Reason::InvalidField,
+            Reason::InvalidReason,
         );
         refused(
             decided(&request(None), Named::Made(&mut chain), false),
@@ -311,6 +311,6 @@ mod tests {
         let mut silent = request(None);
         silent.cancel_reason = None;
         let decision = decided(&silent, Named::InProgress, true);
-        assert_eq!(decision, Decision::Rejected(Reason::InvalidField));
+        assert_eq!(decision, Decision::Rejected(Reason::InvalidReason));
     }
 }

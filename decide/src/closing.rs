@@ -99,7 +99,7 @@ fn check(
         || reason.chars().count() > CLOSING_REASON_MAX
         || reason.contains(char::is_control)
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidReason);
     }
     let member_id = Uuid::try_parse(&request.member_id).map_err(|_| Reason::UnknownMember)?;
     let membership = membership.ok_or(Reason::UnknownMember)?;

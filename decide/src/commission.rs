@@ -41,6 +41,23 @@ mod tests {
     }
 
     #[test]
+    fn commission_is_right_over_all_gross_amounts_up_to_a_million() {
+        for bps in [0, 1, 99, 225, 333, 5_001, 9_999, 10_000] {
+            for gross in 0..=1_000_000 {
+                let commission = of(gross, bps);
+                // Rounded down: it is no more than the exact one, and a won more would be.
+                let exact = gross * i64::from(bps);
+                assert!(commission * 10_000 <= exact, "{gross} at {bps}");
+                assert!((commission + 1) * 10_000 > exact, "{gross} at {bps}");
+                assert!((0..=gross).contains(&commission), "{gross} at {bps}");
+                let (supply, vat) = split_vat(commission);
+                assert_eq!(supply + vat, commission, "{gross} at {bps}");
+                assert!(0 <= vat && vat <= supply, "{gross} at {bps}");
+            }
+        }
+    }
+
+    #[test]
     fn commission_is_rounded_down() {
         assert_eq!(of(9_999, 150), 149);
         assert_eq!(of(10_000, 150), 150);

@@ -71,15 +71,9 @@ pub fn decide<'a>(
     if is_reserved(&request.purpose) {
         // Before all else: what is not a flow's gets no result either, which that
         // flow would take for an answer.
+        let origin = origin.filter(|origin| is_of_flow(request, origin));
         let origin = origin.ok_or(Reason::UnknownOrigin)?;
-        if !is_of_flow(request, origin) {
-            return Err(Reason::UnknownOrigin);
-        }
-        // What the flow did ask for is answered, even where no bank could take it:
-        // the flow would wait for ever.
-        let from = normalised(&request.from.bank_code, &request.from.account_number)?;
-        let to = normalised(&request.to.bank_code, &request.to.account_number)?;
-        return of_flow(request, (from, to), contract_of);
+        return of_flow(request, origin, contract_of);
     }
     valid_amount(request.amount)?;
     let purpose = request.purpose.as_str();
@@ -87,19 +81,19 @@ pub fn decide<'a>(
         || purpose.chars().count() > PURPOSE_MAX
         || purpose.contains(char::is_control)
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidPurpose);
     }
     if let Some(holder_name) = &request.to_holder_name
         && (holder_name.chars().count() > HOLDER_NAME_MAX
             || holder_name.contains(char::is_control)
             || unseen(holder_name).is_some())
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidHolderName);
     }
     let from = normalised(&request.from.bank_code, &request.from.account_number)?;
     let to = normalised(&request.to.bank_code, &request.to.account_number)?;
     if from == to {
-        return Err(Reason::InvalidField);
+        return Err(Reason::SameAccount);
     }
     let contract = in_force(contract_of(&from.bank_code))?;
     // A direct command moves our own money only; drawing from a member's account
@@ -108,7 +102,18 @@ pub fn decide<'a>(
         return Err(Reason::NotOurAccount);
     }
     let to_ours = is_ours(contract_of(&to.bank_code), &to);
+    named(request, to_ours)?;
     Ok(Command { from, to, to_ours })
+}
+
+/// Nothing goes to somebody's account before its bank was asked whose it is: so it is
+/// said whose it must be. Our own accounts are known.
+fn named(request: &FirmbankingRequest, to_ours: bool) -> Result<(), Reason> {
+    let name = request.to_holder_name.as_deref().unwrap_or_default();
+    if !to_ours && name.trim().is_empty() {
+        return Err(Reason::MissingHolderName);
+    }
+    Ok(())
 }
 
 /// Whether a command in a flow's name is what the flow asked for.
@@ -138,23 +143,34 @@ fn compact(account_number: &str) -> impl Iterator<Item = char> {
     written.filter(|character| !matches!(character, '-' | ' '))
 }
 
+/// A command that a flow asked for. That is answered even where no bank could take it:
+/// the flow would wait for ever. How the message writes the accounts does not matter,
+/// or a forged one could have the flow's own command refused.
 fn of_flow<'a>(
     request: &FirmbankingRequest,
-    (mut from, mut to): (BankAccount, BankAccount),
+    origin: &Origin,
     contract_of: impl Fn(&str) -> Option<&'a Contract>,
 ) -> Result<Command, Reason> {
-    let contract = in_force(contract_of(&from.bank_code))?;
-    let ours = if draws(&request.purpose) {
-        &mut to
-    } else {
-        &mut from
+    let theirs = normalised(&origin.account.bank_code, &origin.account.account_number)?;
+    let contract = in_force(contract_of(&origin.from_bank))?;
+    let ours = BankAccount {
+        bank_code: origin.from_bank.clone(),
+        account_number: contract.corporate_account.clone(),
     };
-    ours.account_number.clone_from(&contract.corporate_account);
+    let (from, to) = if draws(&request.purpose) {
+        (theirs, ours)
+    } else {
+        (ours, theirs)
+    };
     let to_ours = is_ours(contract_of(&to.bank_code), &to);
     // Nobody is paid on an account of ours: no flow would book what came in there.
-    if from == to || to_ours != draws(&request.purpose) {
-        return Err(Reason::InvalidField);
+    if to_ours != draws(&request.purpose) {
+        return Err(Reason::ReceiverIsOurs);
     }
+    if from == to {
+        return Err(Reason::SameAccount);
+    }
+    named(request, to_ours)?;
     Ok(Command { from, to, to_ours })
 }
 
@@ -261,15 +277,18 @@ pub fn is_reserved(purpose: &str) -> bool {
 /// People write account numbers with dashes and spaces; banks take digits.
 pub fn normalised(bank_code: &str, account_number: &str) -> Result<BankAccount, Reason> {
     let bank_ok = bank_code.len() == 3 && bank_code.bytes().all(|byte| byte.is_ascii_digit());
+    if !bank_ok {
+        return Err(Reason::InvalidBankCode);
+    }
     // Before the copy, so that a megabyte of dashes is not gone through.
-    if !bank_ok || account_number.len() > ACCOUNT_NUMBER_WRITTEN_MAX {
-        return Err(Reason::InvalidField);
+    if account_number.len() > ACCOUNT_NUMBER_WRITTEN_MAX {
+        return Err(Reason::InvalidAccountNumber);
     }
     let digits: String = compact(account_number).collect();
     let number_ok = ACCOUNT_NUMBER_DIGITS.contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !number_ok {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidAccountNumber);
     }
     Ok(BankAccount {
         bank_code: bank_code.to_string(),

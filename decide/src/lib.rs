@@ -14,6 +14,7 @@ pub mod closing;
 pub mod commission;
 pub mod firmbanking;
 pub mod limits;
+pub mod notice;
 pub mod payment;
 pub mod reason;
 pub mod recharge;

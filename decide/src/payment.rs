@@ -72,7 +72,7 @@ fn check(
         || order_ref.chars().count() > ORDER_REF_MAX
         || order_ref.contains(char::is_control)
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidOrderRef);
     }
     let member_id = Uuid::try_parse(&request.member_id).map_err(|_| Reason::UnknownMember)?;
     let franchise_id =

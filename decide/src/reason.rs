@@ -5,8 +5,27 @@
 pub enum Reason {
     /// The amount is zero, negative or beyond what any request may move.
     InvalidAmount,
-    /// A text field is empty, too long or not of its form.
-    InvalidField,
+    /// A bank's code is not three digits.
+    InvalidBankCode,
+    /// An account number has not 6 to 20 digits, or something else than digits, dashes
+    /// and blanks.
+    InvalidAccountNumber,
+    /// The name of an account's holder is empty, too long, or has characters that
+    /// nobody sees.
+    InvalidHolderName,
+    /// The order number is empty, too long or not on one line.
+    InvalidOrderRef,
+    /// The purpose of a command is empty, too long or not on one line.
+    InvalidPurpose,
+    /// Why a payment is cancelled, or a membership closed, is empty, too long or not on
+    /// one line.
+    InvalidReason,
+    /// The cut is no instant, or before 1970.
+    InvalidCut,
+    /// A command pays to the account that it draws from.
+    SameAccount,
+    /// A flow's payout goes to an account of ours: nothing would book what came in there.
+    ReceiverIsOurs,
     /// The id carries no time (UUID version 7 is needed).
     IdWithoutTime,
     /// The id's time is older than what `queue_log` remembers.
@@ -71,6 +90,8 @@ pub enum Reason {
     RefusedByBank,
     /// The account does not belong to the holder named.
     HolderMismatch,
+    /// Money is to go to an account that is not ours, and nobody said whose it is.
+    MissingHolderName,
     /// The balance was too small, and the bank refused to top it up.
     TopUpRefused,
 }
@@ -80,7 +101,15 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Reason::InvalidAmount => "invalid_amount",
-            Reason::InvalidField => "invalid_field",
+            Reason::InvalidBankCode => "invalid_bank_code",
+            Reason::InvalidAccountNumber => "invalid_account_number",
+            Reason::InvalidHolderName => "invalid_holder_name",
+            Reason::InvalidOrderRef => "invalid_order_ref",
+            Reason::InvalidPurpose => "invalid_purpose",
+            Reason::InvalidReason => "invalid_reason",
+            Reason::InvalidCut => "invalid_cut",
+            Reason::SameAccount => "same_account",
+            Reason::ReceiverIsOurs => "receiver_is_ours",
             Reason::IdWithoutTime => "id_without_time",
             Reason::PastHorizon => "past_horizon",
             Reason::IdFromTheFuture => "id_from_the_future",
@@ -113,6 +142,7 @@ impl Reason {
             Reason::FranchiseClosed => "franchise_closed",
             Reason::RefusedByBank => "refused_by_bank",
             Reason::HolderMismatch => "holder_mismatch",
+            Reason::MissingHolderName => "missing_holder_name",
             Reason::TopUpRefused => "top_up_refused",
         }
     }

@@ -133,7 +133,7 @@ fn to_bank(
         || holder_name.contains(char::is_control)
         || unseen(holder_name).is_some()
     {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidHolderName);
     }
     let sender_id = check_sender(book, request, fee, limits)?;
     let from = paying_account(corporate, &to.bank_code)

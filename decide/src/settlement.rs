@@ -25,10 +25,10 @@ pub struct Asked {
 ///
 /// A cut before the epoch, or in the future; a franchise's id that is none.
 pub fn asked(request: &SettlementRequest, now: DateTime<Utc>) -> Result<Asked, Reason> {
-    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidField)?;
+    let cut_at = DateTime::from_timestamp_millis(request.cut_at).ok_or(Reason::InvalidCut)?;
     // PostgreSQL's timestamps begin in 4713 BC; nobody settles before the epoch.
     if request.cut_at < 0 {
-        return Err(Reason::InvalidField);
+        return Err(Reason::InvalidCut);
     }
     if cut_at > now {
         return Err(Reason::CutInTheFuture);
@@ -275,6 +275,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_cut_is_an_instant_since_1970_that_has_come() {
+        let now = DateTime::from_timestamp_millis(1_772_400_000_000).unwrap();
+        for (cut_at, reason) in [
+            (i64::MIN, Some(Reason::InvalidCut)),
+            (-1, Some(Reason::InvalidCut)),
+            (0, None),
+            (now.timestamp_millis(), None),
+            (now.timestamp_millis() + 1, Some(Reason::CutInTheFuture)),
+            (i64::MAX, Some(Reason::InvalidCut)),
+        ] {
+            let request = SettlementRequest {
+                message_id: String::new(),
+                correlation_id: String::new(),
+                requested_at: 0,
+                franchise_id: None,
+                cut_at,
+                causation_id: None,
+            };
+            assert_eq!(asked(&request, now).err(), reason, "{cut_at}");
+        }
+    }
 
     proptest! {
         /// Over any runs: what is paid out and what is still owed is all that was

@@ -31,6 +31,9 @@ const BATCH: i64 = 5_000;
 const BUSY: f64 = 2_000.0;
 /// From one transaction's begin to the next one's, while it is so.
 const GATHER: Duration = Duration::from_millis(80);
+/// How long a message that was sent lies in the outbox at the most, while more is sent:
+/// the age of the oldest one tells whether anybody relays.
+const FORGET: Duration = Duration::from_secs(5);
 /// How long the relay sleeps when nobody rings.
 const IDLE: Duration = Duration::from_millis(250);
 const KAFKA_PATIENCE: Duration = Duration::from_secs(10);
@@ -104,7 +107,7 @@ impl Relay {
         let mut kafka =
             tokio::task::spawn_blocking(move || KafkaSide::connect(&bootstrap, &writer)).await??;
         // What an earlier session sent and did not delete is deleted first.
-        let mut forgotten = 0;
+        let (mut forgotten, mut forgotten_at) = (0, Instant::now());
         let mut read_at = Instant::now();
         loop {
             self.healthy.store(true, Ordering::Relaxed);
@@ -116,6 +119,7 @@ impl Relay {
                     outbox::forget(&mut connection, &self.writer, kafka.position).await?;
                     forgotten = kafka.position;
                 }
+                forgotten_at = Instant::now();
                 drop(connection);
                 // No answer in time means only that nobody rang.
                 let _ = tokio::time::timeout(IDLE, self.bell.notified()).await;
@@ -132,10 +136,10 @@ impl Relay {
                 tokio::time::sleep_until((begun + GATHER).into()).await;
             }
             read_at = Instant::now();
-            if kafka.position - forgotten >= 4 * BATCH {
+            if kafka.position - forgotten >= 4 * BATCH || forgotten_at.elapsed() >= FORGET {
                 let mut connection = self.pool.acquire().await?;
                 outbox::forget(&mut connection, &self.writer, kafka.position).await?;
-                forgotten = kafka.position;
+                (forgotten, forgotten_at) = (kafka.position, Instant::now());
             }
         }
     }

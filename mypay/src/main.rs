@@ -3,6 +3,8 @@
 //! One file a command under `cmd/`; each has its arguments and one `run`.
 
 mod cmd;
+#[cfg(test)]
+mod configuration_tests;
 
 use clap::{Parser, Subcommand};
 

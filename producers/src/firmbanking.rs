@@ -25,7 +25,8 @@ pub struct FirmbankingBody {
     /// Whole won.
     #[schema(example = 1_000_000, minimum = 1, maximum = 100_000_000_000i64)]
     pub amount: i64,
-    /// Whose account `to` must be; the bank's own record is asked first.
+    /// Whose account `to` must be; the bank's own record is asked first. It may be left
+    /// out where `to` is an account of ours.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 100)]
     pub to_holder_name: Option<String>,
@@ -54,6 +55,15 @@ impl AccountBody {
             bank_code: account.bank_code,
             account_number: account.account_number,
         })
+    }
+}
+
+impl FirmbankingBody {
+    /// The account to credit, where it is not said whose it is: it must be one of ours.
+    pub(crate) fn nameless_receiver(&self) -> Option<BankAccount> {
+        // One that cannot be read is refused for that.
+        let receiver = || self.to.check(["to/bank_code", "to/account_number"]).ok();
+        self.to_holder_name.is_none().then(receiver).flatten()
     }
 }
 

@@ -1,6 +1,5 @@
 //! A request as a line of a file: the HTTP body, and optionally its id.
 
-use mypay_decide::Reason;
 use mypay_schemas::Flow;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -54,7 +53,7 @@ fn split(line: &[u8]) -> Result<(Option<String>, Map<String, Value>), Refusal> {
 
 fn read<B: Body>(body: Map<String, Value>) -> Result<B, Refusal> {
     serde_json::from_value(Value::Object(body))
-        .map_err(|error| Refusal::of_content(Reason::InvalidField, error.to_string()))
+        .map_err(|error| Refusal::of_body("wrong_form", error.to_string()))
 }
 
 #[cfg(test)]
@@ -79,9 +78,6 @@ mod tests {
             "invalid_id"
         );
         let (_, body) = split(br#"{"amount":1,"currency":"KRW"}"#).unwrap();
-        assert_eq!(
-            read::<RechargeBody>(body).unwrap_err().reason,
-            "invalid_field"
-        );
+        assert_eq!(read::<RechargeBody>(body).unwrap_err().reason, "wrong_form");
     }
 }

@@ -169,6 +169,32 @@ mod tests {
         }
     }
 
+    /// One that has another name in `ops/` than here would never be seen there.
+    #[test]
+    fn every_metric_of_the_edge_that_is_watched_is_told() {
+        let metrics = Metrics::default();
+        metrics.refused(400, "id_without_time");
+        metrics.access_refused("member", "not_yours");
+        let text = metrics.render().unwrap();
+        let watched = [
+            include_str!("../../ops/prometheus/alerts.yml"),
+            include_str!("../../ops/grafana/dashboards/pipeline.json"),
+        ];
+        let words = watched.into_iter().flat_map(|text| {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .filter(|word| word.starts_with("mypay_edge_"))
+        });
+        let mut count = 0;
+        for name in words {
+            count += 1;
+            let mut samples = text
+                .lines()
+                .filter_map(|line| line.split(['{', ' ']).next());
+            assert!(samples.any(|told| told == name), "{name} is not in\n{text}");
+        }
+        assert!(count > 2, "{count} are watched");
+    }
+
     #[test]
     fn refusals_are_counted_by_code_and_what_never_happened_is_zero() {
         let metrics = Metrics::default();

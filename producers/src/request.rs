@@ -5,7 +5,6 @@ use std::fmt;
 use chrono::NaiveDate;
 use mypay_bank::BankAccount;
 use mypay_bank::account::AccountError;
-use mypay_decide::Reason;
 use mypay_decide::book::valid_amount;
 use mypay_decide::limits::AMOUNT_MAX;
 use mypay_schemas::{Flow, Request};
@@ -89,11 +88,11 @@ impl Refusal {
         }
     }
 
-    /// The content is at fault.
-    pub fn of_content(reason: Reason, detail: impl Into<String>) -> Self {
+    /// The content is at fault, and no field of it in particular.
+    pub fn of_body(reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
             fault: Fault::Content,
-            reason: reason.code(),
+            reason,
             detail: detail.into(),
             field: None,
         }

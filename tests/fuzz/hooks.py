@@ -45,6 +45,7 @@ def of_path(path, name):
         ("/settlements/", "runs"),
         ("/requests/", "requests"),
         ("/firmbankings/", "commands"),
+        ("/bank-cases/", "cases"),
     ):
         if part in path:
             return TOWN[kind]

@@ -103,7 +103,7 @@ def main():
     wrong = []
     for request, status, reason in (
         (to_member, "COMPLETED", None),
-        (to_bank, "REJECTED", "invalid_field"),
+        (to_bank, "REJECTED", "invalid_bank_code"),
     ):
         answers = found[request["message_id"]]
         if [(answer["status"], answer["reason"]) for answer in answers] != [(status, reason)]:

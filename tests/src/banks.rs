@@ -32,7 +32,7 @@ pub fn corporate(bank_code: &str) -> BankAccount {
     }
 }
 
-/// A direct command of staff, under a new id.
+/// A direct command of staff, under a new id: to [`HOLDER`], or to an account of ours.
 pub fn command(from: BankAccount, to: BankAccount, amount: i64) -> FirmbankingRequest {
     let message_id = Uuid::now_v7().to_string();
     FirmbankingRequest {
@@ -40,10 +40,10 @@ pub fn command(from: BankAccount, to: BankAccount, amount: i64) -> FirmbankingRe
         message_id,
         requested_at: Utc::now().timestamp_millis(),
         purpose: "staff".to_owned(),
+        to_holder_name: (to != corporate(&to.bank_code)).then(|| HOLDER.to_owned()),
         from,
         to,
         amount,
-        to_holder_name: None,
         causation_id: None,
     }
 }

@@ -85,6 +85,22 @@ impl World {
         })
     }
 
+    /// Which of these members are closed, and what is kept for each, whole won.
+    pub async fn leaving(&self, members: &[Uuid]) -> anyhow::Result<Vec<(Uuid, bool, i64)>> {
+        let rows = sqlx::query(
+            "SELECT m.member_id, m.status = 'CLOSED',
+                    coalesce((SELECT sum(balance) FROM money.account
+                               WHERE kind = 10 AND owner = m.member_id), 0)::bigint
+               FROM membership.member m WHERE m.member_id = ANY($1)",
+        )
+        .bind(members)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
+            .collect()
+    }
+
     /// What accounts at the dummy bank hold together, whole won.
     pub async fn at_banks(&self, accounts: &[BankAccount]) -> anyhow::Result<i64> {
         let numbers: Vec<&str> = accounts.iter().map(|it| &*it.account_number).collect();

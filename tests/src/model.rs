@@ -10,7 +10,8 @@
 //! else about the order is promised. So the model is asked only for what must come
 //! true in *every* order ([`certain`]): a round of requests is drawn so that each
 //! one's outcome is the same whenever the others' effects and the banks' answers
-//! come. The next round begins when all is quiet.
+//! come. The next round begins when all is quiet. Members leave between two rounds:
+//! what is asked in their name while they do would depend on the order.
 
 pub mod certain;
 pub mod draw;
@@ -27,10 +28,12 @@ mod tests {
         let files = [
             include_str!("model/certain.rs"),
             include_str!("model/draw.rs"),
+            include_str!("model/draw/closings.rs"),
             include_str!("model/draw/payments.rs"),
             include_str!("model/draw/top_ups.rs"),
             include_str!("model/ends.rs"),
             include_str!("model/ledger.rs"),
+            include_str!("model/ledger/closings.rs"),
             include_str!("model/ledger/day.rs"),
             include_str!("model/ledger/told.rs"),
             include_str!("model/ledger/top_ups.rs"),

@@ -1,14 +1,12 @@
 //! What is on hold is not paid.
 
+use super::results::CLOCKS;
 use crate::data::Data;
 use crate::flows::{Hold, Payout, Stage};
 use crate::report::Check;
 use crate::rows::shown;
 use crate::sorted::find;
 
-/// A hold that was placed at the same moment may not have been seen: its instant is
-/// the beginning of its commit, and by another clock than the run's. Milliseconds.
-const PLACED: i64 = 1_000;
 /// A run notes its instant first, then waits for the payments that are being written,
 /// and sees the holds of after that. Milliseconds.
 const RELEASED: i64 = 60_000;
@@ -44,7 +42,7 @@ pub(super) fn check(data: &Data) -> Check {
 /// Whether a hold was surely in force at an instant.
 fn held(hold: &Hold, at: i64) -> bool {
     let released = hold.released_at != 0 && hold.released_at <= at + RELEASED;
-    hold.placed_at + PLACED <= at && !released
+    hold.placed_at + CLOCKS <= at && !released
 }
 
 #[cfg(test)]
@@ -74,14 +72,14 @@ mod tests {
 
     #[test]
     fn a_payout_under_a_hold_is_found() {
-        assert_eq!(offenders(PLACED, None), 1);
+        assert_eq!(offenders(CLOCKS, None), 1);
         assert_eq!(offenders(3_600_000, None), 1);
         assert_eq!(offenders(3_600_000, Some(-3_600_000)), 1);
     }
 
     #[test]
     fn a_hold_before_or_after_its_run_or_of_that_moment_keeps_nothing() {
-        assert_eq!(offenders(PLACED - 1, None), 0);
+        assert_eq!(offenders(CLOCKS - 1, None), 0);
         assert_eq!(offenders(-1, None), 0);
         assert_eq!(offenders(3_600_000, Some(1)), 0);
         assert_eq!(offenders(3_600_000, Some(-RELEASED)), 0);

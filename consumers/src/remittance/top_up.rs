@@ -12,12 +12,13 @@ use mypay_schemas::firmbanking::{PURPOSE_REMITTANCE, id_of_command};
 use mypay_schemas::recharge::RechargeResult;
 use mypay_schemas::remittance::{RemittanceRequest, RemittanceResult};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Answered, Begun, Kept, KeptPayout, Message, Remittance, State};
 use crate::bank_result::{self, Command, ResultHead};
 use crate::runtime::handler::{Arrived, Verdict};
-use crate::top_up::{self, Due, Origin};
+use crate::top_up::{self, Due, Origin, TopUps};
 
 impl Origin for RemittanceRequest {
     const FLOW: Flow = Flow::Remittance;
@@ -221,6 +222,28 @@ impl Remittance {
             &record,
         )?])
     }
+}
+
+/// Notes why remittances are rejected that had waited for their top-ups: lists find
+/// them by it, which have no journal entry and no payout.
+pub(super) async fn note_rejected(
+    connection: &mut PgConnection,
+    top_ups: &TopUps<RemittanceRequest>,
+) -> Result<(), sqlx::Error> {
+    let (ids, reasons): (Vec<Uuid>, Vec<&str>) = top_ups.rejected().unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE remittance.top_up t SET rejected_for = e.reason
+           FROM unnest($1::uuid[], $2::text[]) AS e(id, reason)
+          WHERE t.remittance_id = e.id",
+    )
+    .bind(ids)
+    .bind(reasons)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The money is there, and the remittance goes to its bank.

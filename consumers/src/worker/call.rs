@@ -1,14 +1,15 @@
 //! The call itself, between the two commits.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use mypay_bank::classes::Bank;
+use mypay_bank::client::CallFailed;
 use mypay_bank::{Answer, BankAccount, HolderAnswer};
 use mypay_decide::bank_answer::{Call, Tries};
 
 use super::Workers;
 use super::breaker::Heard;
 use super::claim::{Taken, Task};
-use super::outcome::{self, Answered, Made, Next};
+use super::outcome::{self, Answered, Counted, Made, Next};
 
 /// Makes the call that a command needs; tells also whether the bank was heard.
 pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
@@ -18,7 +19,7 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
         // could be understood, so nothing is sent, and what was is for people.
         let next = match taken.task {
             Task::Inquire(..) | Task::Overdue | Task::Altered => Next::Manual,
-            Task::Holder(_) | Task::Send(..) | Task::Lapsed => Next::refused("no_contract"),
+            Task::Holder(..) | Task::Send(..) | Task::Lapsed => Next::refused("no_contract"),
         };
         let detail = format!("bank {bank_code} is not in the table of answer codes");
         return not_called(&taken, next, detail);
@@ -38,7 +39,7 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
             tracing::error!(id = %taken.firmbanking_id, detail);
             not_called(&taken, Next::Manual, detail.to_string())
         }
-        Task::Holder(named) => holder(workers, &taken, named).await,
+        Task::Holder(named, _) => holder(workers, &taken, named).await,
         Task::Send(business_date, number) => {
             let command = taken.command(*business_date, *number);
             let answer = workers.bank.transfer(&command).await;
@@ -54,9 +55,14 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
 /// One that was taken and not called after all: its turn did not come in time, or its
 /// bank fell silent meanwhile. It goes out later, under its number.
 pub(super) fn unsent(taken: &Taken) -> Answered {
-    let next = Next::Pending { due_at: Utc::now() };
+    // Not at once: what kept it from its turn may last.
+    let due_at = Utc::now() + TimeDelta::seconds(1);
+    let next = Next::Pending { due_at };
     let detail = "not sent: the bank does not answer, or not in time".to_string();
-    answered(taken, (next, taken.tries, detail), false)
+    Answered {
+        unmade: counted(&taken.task),
+        ..answered(taken, (next, taken.tries, detail), false)
+    }
 }
 
 /// Asks the receiver's bank whose account it is.
@@ -71,8 +77,18 @@ async fn holder(workers: &Workers, taken: &Taken, named: &str) -> (Answered, Hea
         HolderAnswer::Unavailable { .. } => Heard::Silence,
         _ => Heard::Answer,
     };
+    let never_left = matches!(
+        answer,
+        HolderAnswer::Unavailable {
+            why: CallFailed::NotSent(_)
+        }
+    );
     let made = outcome::of_holder(answer, named, taken.tries, Utc::now());
-    (answered(taken, made, false), heard)
+    let answered = Answered {
+        unmade: counted(&taken.task).filter(|_| never_left),
+        ..answered(taken, made, false)
+    };
+    (answered, heard)
 }
 
 fn told(
@@ -83,14 +99,33 @@ fn told(
     answer: Answer,
 ) -> (Answered, Heard) {
     let (heard, conclusive) = (heard(&answer), is_conclusive(&answer));
+    let never_left = matches!(answer, Answer::NotSent { .. });
     let made = outcome::of_call(call, answer, taken, bank, workers.inquiry, Utc::now());
-    (answered(taken, made, conclusive), heard)
+    let answered = Answered {
+        unmade: counted(&taken.task).filter(|_| never_left),
+        ..answered(taken, made, conclusive)
+    };
+    (answered, heard)
 }
 
 /// What is decided without the bank, which has not been heard then.
 fn not_called(taken: &Taken, next: Next, detail: String) -> (Answered, Heard) {
     let made = (next, Tries::default(), detail);
-    (answered(taken, made, false), Heard::Nothing)
+    let answered = Answered {
+        unmade: counted(&taken.task),
+        ..answered(taken, made, false)
+    };
+    (answered, Heard::Nothing)
+}
+
+/// As what a task was counted when it was taken.
+fn counted(task: &Task) -> Option<Counted> {
+    match task {
+        Task::Send(..) => Some(Counted::Call),
+        Task::Inquire(..) => Some(Counted::Inquiry),
+        Task::Holder(_, asked_on) => asked_on.map(Counted::Holder),
+        Task::Lapsed | Task::Overdue | Task::Altered => None,
+    }
 }
 
 fn answered(taken: &Taken, (next, tries, detail): Made, said: bool) -> Answered {
@@ -102,6 +137,7 @@ fn answered(taken: &Taken, (next, tries, detail): Made, said: bool) -> Answered 
         next,
         tries,
         detail,
+        unmade: None,
     }
 }
 
@@ -116,4 +152,39 @@ fn heard(answer: &Answer) -> Heard {
 
 fn is_conclusive(answer: &Answer) -> bool {
     matches!(answer, Answer::Done { .. } | Answer::Refused { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::worker::outcome::tests::taken;
+
+    fn of(task: Task) -> Taken {
+        Taken { task, ..taken(1) }
+    }
+
+    #[test]
+    fn what_did_not_go_out_is_taken_back_as_what_it_was_counted() {
+        let date = DateTime::UNIX_EPOCH.date_naive();
+        for (task, unmade) in [
+            (Task::Send(date, 7), Some(Counted::Call)),
+            (Task::Inquire(date, 7), Some(Counted::Inquiry)),
+            (
+                Task::Holder("Kim".into(), Some(date)),
+                Some(Counted::Holder(date)),
+            ),
+            // Of a bank in no table, which is never asked: it was never counted.
+            (Task::Holder("Kim".into(), None), None),
+            (Task::Lapsed, None),
+            (Task::Overdue, None),
+            (Task::Altered, None),
+        ] {
+            let taken = of(task);
+            assert_eq!(unsent(&taken).unmade, unmade, "{:?}", taken.task);
+            let (answered, _) = not_called(&taken, Next::Manual, String::new());
+            assert_eq!(answered.unmade, unmade, "{:?}", taken.task);
+        }
+    }
 }

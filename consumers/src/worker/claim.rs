@@ -74,8 +74,9 @@ pub(super) struct Room {
 /// What is to be done about a command.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
-    /// Ask whose account it is.
-    Holder(String),
+    /// Ask whether the account is of the one named; and the day for which the question
+    /// was counted, if it was.
+    Holder(String, Option<NaiveDate>),
     /// Send it, under its number.
     Send(NaiveDate, u32),
     /// Ask what became of it, by its number.
@@ -139,7 +140,7 @@ pub(super) async fn take(
             put_off(&mut transaction, &waits, awake_at, &why, now).await?;
             overdue
         }
-        None => numbers::number(workers, &mut transaction, bank_code, due, now).await?,
+        None => numbers::number(&mut transaction, bank_code, due, now).await?,
     };
     let taken = lease::lease_all(workers, &mut transaction, bank, &plan, room, now).await?;
     transaction.commit().await?;
@@ -153,7 +154,7 @@ fn rests_until(bank: &Bank, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// Whether people must decide without another inquiry: the bank had its chance, or
-/// rests for longer than the right to inquire lasts.
+/// rests for longer than the right to inquire lasts, or that has lapsed meanwhile.
 fn is_overdue(
     due: &Due,
     bank: &Bank,
@@ -163,7 +164,9 @@ fn is_overdue(
     let case_by = bank.case_by(due.taken.sent_at);
     let asked = due.taken.tries.inquiries > 0;
     matches!(due.taken.task, Task::Inquire(..))
-        && (asked && now >= case_by || rests_until.is_some_and(|awake_at| awake_at >= case_by))
+        && (asked && now >= case_by
+            || rests_until.is_some_and(|awake_at| awake_at >= case_by)
+            || now >= bank.lapses_at(due.taken.sent_at))
 }
 
 async fn due(
@@ -270,7 +273,8 @@ async fn put_off(
     sqlx::query(
         "WITH changed AS (
              UPDATE banking.firmbanking SET due_at = $2, changes = changes + 1
-              WHERE firmbanking_id = ANY($1)
+              -- Once: by the database's clock it may still be due.
+              WHERE firmbanking_id = ANY($1) AND due_at < $2
              RETURNING firmbanking_id, changes, state
          )
          INSERT INTO banking.firmbanking_history (firmbanking_id, seq, changed_at, state, detail)

@@ -111,6 +111,7 @@ fn taken(row: &sqlx::postgres::PgRow, at: DateTime<Utc>) -> Result<Taken, sqlx::
             tries: Tries::default(),
             detail: format!("{operator} decided {outcome}: {reason}"),
             conclusive: false,
+            unmade: None,
         },
     })
 }

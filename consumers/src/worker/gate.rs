@@ -27,7 +27,7 @@ const CHUNK_PATIENCE: Duration = Duration::from_millis(10);
 const AHEAD: usize = TAKE;
 /// How long one that was taken ahead may wait for its place. It was written down as
 /// sent when it was taken, and the bank's settling time and the lease run from there.
-const WAITS_AT_MOST: Duration = Duration::from_secs(2);
+const WAITS_AT_MOST: Duration = Duration::from_secs(5);
 
 /// The calls of one kind to one bank.
 pub(super) struct Gate {

@@ -109,7 +109,7 @@ impl Asked {
         };
         let began = Instant::now();
         let what = match taken.task {
-            Task::Holder(_) => "holder",
+            Task::Holder(..) => "holder",
             _ => "lapsed",
         };
         let (answered, heard) = call::make(&self.workers, taken).await;

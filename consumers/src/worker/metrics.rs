@@ -44,6 +44,7 @@ pub struct BankMetrics {
     numbers: Family<OfBank, Gauge>,
     notices: Family<OfNotice, Counter>,
     missing: Family<OfBank, Gauge>,
+    contradictions: Family<OfBank, Counter>,
     cases: Family<OfBank, Gauge>,
     outbox_age: Gauge<f64, AtomicU64>,
     parked: Family<OfConsumer, Gauge>,
@@ -102,6 +103,11 @@ impl BankMetrics {
             "mypay_bank_notices_missing",
             "Numbers of notices that the bank gave out and does not give us",
             metrics.missing.clone(),
+        );
+        registry.register(
+            "mypay_bank_contradictions",
+            "Answers of the bank that are against what we hold for settled",
+            metrics.contradictions.clone(),
         );
         registry.register(
             "mypay_bank_cases_open",
@@ -176,8 +182,7 @@ impl BankMetrics {
         self.limited.get_or_create(&OfBank { bank }).inc();
     }
 
-    pub(super) fn numbered(&self, bank: &str, used: i64) {
-        let bank = bank.to_owned();
+    pub(super) fn numbered(&self, bank: String, used: i64) {
         self.numbers.get_or_create(&OfBank { bank }).set(used);
     }
 
@@ -186,10 +191,37 @@ impl BankMetrics {
         self.notices.get_or_create(&OfNotice { bank, state }).inc();
     }
 
-    pub(super) fn missing(&self, bank: &str, missing: usize) {
+    pub(super) fn missing(&self, bank: String, missing: i64) {
+        self.missing.get_or_create(&OfBank { bank }).set(missing);
+    }
+
+    pub(super) fn contradicted(&self, bank: &str) {
         let bank = bank.to_owned();
-        self.missing
+        self.contradictions.get_or_create(&OfBank { bank }).inc();
+    }
+
+    /// Tells of a bank's contradictions from 0 on: a count that first shows as 1 has
+    /// grown for nobody who looks at its growth.
+    pub(super) fn can_contradict(&self, bank: &str) {
+        let bank = bank.to_owned();
+        self.contradictions
             .get_or_create(&OfBank { bank })
-            .set(missing as i64);
+            .inc_by(0);
+    }
+
+    /// Tells of everything once.
+    #[cfg(test)]
+    pub(crate) fn tell_all(&self) {
+        let bank = "004";
+        self.called(bank, "transfer", "done", 0.1);
+        self.under_way(bank, 0, 0);
+        self.holders_under_way(bank, 0, 0);
+        self.cases_open(bank.to_owned(), 0);
+        self.outbox_is_behind(0.0);
+        self.parked("recharge", 0);
+        self.limited(bank);
+        self.numbered(bank, 1);
+        self.noticed(bank, "reversed");
+        self.missing(bank, 0);
     }
 }

@@ -7,7 +7,8 @@
 //! order they come in and however often.
 
 mod fetch;
-mod judge;
+mod given_up;
+mod kept;
 mod undos;
 
 use std::collections::HashSet;
@@ -15,26 +16,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mypay_bank::command::six_digits;
 use mypay_bank::rest_window::korean_date;
 use mypay_decide::limits::korean_day;
+use mypay_decide::notice::{Judged, judge};
 use mypay_decide::{Book, Limits, firmbanking};
 use mypay_idempotency::horizon;
 use mypay_schemas::reversal::{FIRMBANKING_REVERSAL, FirmbankingReversal, reversal_id};
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::Workers;
 use super::record::{self, RecordError, Recorder};
-use judge::{Command, Judged, Notice, judge};
+use kept::{Command, Notice, waiting};
 
-/// How many days back notices are asked for: a bank's right to reverse is long.
+/// How many days back notices are asked for: a bank's right to reverse is long. What is
+/// missing then is for people.
 const DAYS: i64 = 14;
 /// How many of those are asked for each time; the others every ten minutes.
 const RECENT: i64 = 2;
-/// How many notices are judged in one commit.
-const BATCH: i64 = 256;
 
 /// Works on a bank's notices until `stop` turns true.
 pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watch::Receiver<bool>) {
@@ -46,16 +45,15 @@ pub(super) async fn run(workers: Arc<Workers>, bank_code: String, mut stop: watc
     let mut old_days_at = Instant::now();
     while !*stop.borrow() {
         let today = korean_date(Utc::now());
-        let mut missing = 0;
         let old_days = old_days_at <= Instant::now();
         if old_days {
             old_days_at += fetch::OLD;
+            given_up::tell(&workers, &bank_code, today - TimeDelta::days(DAYS)).await;
         }
         for back in 0..if old_days { DAYS } else { RECENT } {
             let date = today - TimeDelta::days(back);
-            missing += fetch::day(&workers, &bank_code, date, back).await;
+            fetch::day(&workers, &bank_code, date, back).await;
         }
-        workers.metrics.missing(&bank_code, missing);
         match apply(&workers, &recorder, &bank_code).await {
             Ok(true) => recorder.ring(),
             Ok(false) => {}
@@ -96,7 +94,13 @@ async fn apply(
         let again = command
             .as_ref()
             .is_some_and(|command| seen.contains(&command.firmbanking_id));
-        let verdict = judge(&notice, command.as_ref(), again, oldest);
+        let judged_command = command.as_ref().map(Command::for_judging);
+        let verdict = judge(
+            &notice.for_judging(),
+            judged_command.as_ref(),
+            again,
+            oldest,
+        );
         if let (Judged::Reversed, Some(command)) = (&verdict, command) {
             seen.insert(command.firmbanking_id);
             reversed.push(Reversed {
@@ -124,62 +128,6 @@ async fn apply(
         }
     }
     Ok(!reversed.is_empty())
-}
-
-/// Notices that wait, with our commands of their numbers. Those longest unlooked
-/// at come first, so that some that must wait do not stand before all others.
-async fn waiting(
-    connection: &mut PgConnection,
-    bank_code: &str,
-) -> Result<Vec<(Notice, Option<Command>)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT n.notice_date, n.notice_number, n.business_date, n.transaction_number, n.amount,
-                n.reversed_at, f.firmbanking_id, f.state, f.amount, f.purpose, f.origin_id,
-                f.correlation_id, f.traceparent,
-                EXISTS (SELECT 1 FROM banking.reversal r WHERE r.firmbanking_id = f.firmbanking_id),
-                CASE WHEN f.to_ours THEN f.to_bank END
-           FROM banking.notice n
-           LEFT JOIN banking.firmbanking f
-                  ON f.from_bank = n.bank_code AND f.business_date = n.business_date
-                 AND f.transaction_number = n.transaction_number
-          WHERE n.bank_code = $1 AND n.state = 'waits'
-          ORDER BY n.changed_at, n.notice_date, n.notice_number LIMIT $2
-            FOR UPDATE OF n SKIP LOCKED",
-    )
-    .bind(bank_code)
-    .bind(BATCH)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let notice = Notice {
-                bank_code: bank_code.to_owned(),
-                notice_date: row.try_get(0)?,
-                notice_number: row.try_get(1)?,
-                business_date: row.try_get(2)?,
-                number: row.try_get(3)?,
-                amount: row.try_get(4)?,
-                reversed_at: row.try_get(5)?,
-            };
-            let firmbanking_id: Option<Uuid> = row.try_get(6)?;
-            let command = match firmbanking_id {
-                None => None,
-                Some(firmbanking_id) => Some(Command {
-                    firmbanking_id,
-                    state: row.try_get(7)?,
-                    amount: row.try_get(8)?,
-                    purpose: row.try_get(9)?,
-                    origin_id: row.try_get(10)?,
-                    correlation_id: row.try_get(11)?,
-                    traceparent: row.try_get(12)?,
-                    came_back: row.try_get(13)?,
-                    to_ours: row.try_get(14)?,
-                    being_undone: false,
-                }),
-            };
-            Ok((notice, command))
-        })
-        .collect()
 }
 
 /// Writes what was made of each notice.
@@ -338,10 +286,4 @@ fn event(
         causation_id: None,
     };
     (request_id, command.traceparent.clone(), record)
-}
-
-/// For people: `2026-03-02 number 000042`.
-fn shown(notice: &Notice) -> String {
-    let number = six_digits(notice.number.unsigned_abs());
-    format!("{} number {number}", notice.business_date)
 }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mypay_bank::account::same_holder;
 use mypay_bank::classes::Bank;
 use mypay_bank::client::{CallFailed, UnknownWhy};
 use mypay_bank::{Answer, HolderAnswer, Reason};
 use mypay_decide::bank_answer::{
-    self, Answer as Said, Call, Class, Refusal, Rules, Sent, Step, Tries, Why,
+    self, Answer as Said, Call, Class, Holder, HolderStep, Refusal, Rules, Sent, Step, Tries, Why,
 };
 use uuid::Uuid;
 
@@ -30,6 +30,19 @@ pub(super) struct Answered {
     /// Whether the bank itself said that it did or refused the command. That
     /// holds whoever asked, and whatever became of the lease meanwhile.
     pub(super) conclusive: bool,
+    /// What was counted when it was taken, and was not done after all: not a byte left.
+    pub(super) unmade: Option<Counted>,
+}
+
+/// As what a call is counted, before it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// A call to do the command.
+    Call,
+    /// An inquiry about the command.
+    Inquiry,
+    /// A question about the holder, of this day in Korea.
+    Holder(NaiveDate),
 }
 
 /// A command's next state.
@@ -103,6 +116,7 @@ pub(super) fn of_call(
         first_inquiry: delta(inquiry.first),
         longest_pause: delta(inquiry.longest),
         ask_by: bank.ask_by(taken.sent_at),
+        lapses_at: bank.lapses_at(taken.sent_at),
         awake_at: bank.rest_window.awake_at(now),
     };
     let step = bank_answer::next(call, said, &sent, &rules, now);
@@ -215,30 +229,38 @@ pub(super) fn of_holder(
     tries: Tries,
     now: DateTime<Utc>,
 ) -> Made {
-    let (next, detail) = match answer {
-        HolderAnswer::Open { holder_name } if same_holder(&holder_name, named) => {
-            (Next::HolderChecked, "the holder is the one named")
+    let detail = match &answer {
+        HolderAnswer::Open { holder_name } if same_holder(holder_name, named) => {
+            "the holder is the one named".to_string()
         }
         // The bank's name is another person's; it is kept out of the history.
-        HolderAnswer::Open { .. } => (Next::refused("holder_mismatch"), "the holder is another"),
-        HolderAnswer::Closed { .. } => (Next::refused("account_closed"), "the account is closed"),
-        HolderAnswer::NoSuchAccount => {
-            (Next::refused("no_such_account"), "there is no such account")
-        }
-        // A bank that nobody knows: it can never be asked, and nothing has left.
-        HolderAnswer::Unavailable {
-            why: CallFailed::NotSent(why),
-        } if !why.is_passing() => {
-            let detail = format!("the holder inquiry: {why}");
-            return (Next::refused("no_contract"), Tries::default(), detail);
-        }
-        HolderAnswer::Unavailable { why } => {
-            let (due_at, tries) = bank_answer::holder_again(tries, now);
-            let detail = format!("the holder inquiry: {why}");
-            return (Next::Pending { due_at }, tries, detail);
-        }
+        HolderAnswer::Open { .. } => "the holder is another".to_string(),
+        HolderAnswer::Closed { .. } => "the account is closed".to_string(),
+        HolderAnswer::NoSuchAccount => "there is no such account".to_string(),
+        HolderAnswer::Unavailable { why } => format!("the holder inquiry: {why}"),
     };
-    (next, Tries::default(), detail.to_string())
+    match bank_answer::holder(holder_said(&answer, named), tries, now) {
+        HolderStep::Send => (Next::HolderChecked, Tries::default(), detail),
+        HolderStep::Refuse(reason) => (Next::refused(reason), Tries::default(), detail),
+        HolderStep::Ask { at, tries } => (Next::Pending { due_at: at }, tries, detail),
+    }
+}
+
+/// What the bank said of the account, as far as anything hangs on it.
+fn holder_said(answer: &HolderAnswer, named: &str) -> Holder {
+    match answer {
+        HolderAnswer::Open { holder_name } => Holder::Open {
+            is_named: same_holder(holder_name, named),
+        },
+        HolderAnswer::Closed { .. } => Holder::Closed,
+        HolderAnswer::NoSuchAccount => Holder::NoSuchAccount,
+        HolderAnswer::Unavailable { why } => match why {
+            CallFailed::NotSent(why) => Holder::NotSent {
+                passing: why.is_passing(),
+            },
+            CallFailed::Unknown(_) => Holder::Silence,
+        },
+    }
 }
 
 fn delta(duration: Duration) -> TimeDelta {
@@ -246,4 +268,4 @@ fn delta(duration: Duration) -> TimeDelta {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

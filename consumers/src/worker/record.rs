@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::Workers;
+use super::metrics::BankMetrics;
 use super::outcome::{Answered, Next};
 use super::undos::{self, Ended};
 use crate::bank_result::ResultHead;
@@ -73,6 +74,7 @@ pub(super) struct Recorder {
     encoders: Arc<Encoders>,
     writer: String,
     bell: Arc<Notify>,
+    metrics: BankMetrics,
 }
 
 /// A command whose state was changed, as the table has it.
@@ -111,6 +113,7 @@ impl Recorder {
             encoders: Arc::clone(&workers.encoders),
             writer: workers.writer.clone(),
             bell: Arc::clone(&workers.bell),
+            metrics: workers.metrics.clone(),
         }
     }
 
@@ -182,10 +185,14 @@ impl Recorder {
         let changed = self
             .settle(&mut transaction, answers, LIVE.as_slice(), at)
             .await?;
+        let mut contradicting = Vec::new();
         if changed.len() < answers.len() {
-            rows::late(&mut transaction, answers, &changed, at).await?;
+            contradicting = rows::late(&mut transaction, answers, &changed, at).await?;
         }
         transaction.commit().await?;
+        for bank_code in &contradicting {
+            self.metrics.contradicted(bank_code);
+        }
         Ok(())
     }
 

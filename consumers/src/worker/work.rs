@@ -139,7 +139,7 @@ impl Bank {
         }
         let began = Instant::now();
         let what = match taken.task {
-            Task::Holder(_) => "holder",
+            Task::Holder(..) => "holder",
             Task::Send(..) => "transfer",
             Task::Inquire(..) => "inquiry",
             Task::Lapsed => "lapsed",

@@ -45,6 +45,7 @@ prop_compose! {
         settling in 0_i64..2_000,
         (first, longest) in (1_i64..1_000, 1_i64..10_000),
         ask_by in 1_000_000_i64..2_700_000,
+        lapses_after in 1_i64..5_000,
         awake_at in 1_000_000_i64..2_700_000,
     ) -> Rules {
         Rules {
@@ -53,6 +54,7 @@ prop_compose! {
             first_inquiry: TimeDelta::seconds(first),
             longest_pause: TimeDelta::seconds(longest),
             ask_by: at(ask_by),
+            lapses_at: at(ask_by + lapses_after),
             awake_at: at(awake_at),
         }
     }
@@ -93,7 +95,8 @@ proptest! {
         let trusted = call == Call::Inquiry
             && answer == Answer::Coded(Some(Class::NotFound))
             && rules.trusts_no_such_transaction
-            && at(now) >= sent.sent_at + rules.settling_time;
+            && at(now) >= sent.sent_at + rules.settling_time
+            && at(now) < rules.lapses_at;
         let put_off = call == Call::Command
             && answer == Answer::Coded(Some(Class::Refused(Refusal::Resting)));
         let not_sent = call == Call::Command && answer == Answer::NotSent { passing: true };
@@ -182,8 +185,15 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         sends: 9,
         holders: 2,
     };
-    let (due, after) = holder_again(tries, now);
-    assert_eq!((seconds(due - now), after.holders), (4, 3));
+    let HolderStep::Ask {
+        at: due,
+        tries: after,
+    } = holder(Holder::Silence, tries, now)
+    else {
+        panic!("silence tells nothing");
+    };
+    let holders = 3;
+    assert_eq!((seconds(due - now), after), (4, Tries { holders, ..tries }));
     // However often the holder was asked for and the bank not reached.
     let sent = Sent {
         sent_at: now,
@@ -196,6 +206,7 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         first_inquiry: first,
         longest_pause: longest,
         ask_by: at(2_000_000),
+        lapses_at: at(2_003_600),
         awake_at: now,
     };
     let step = next(Call::Command, Answer::Silence, &sent, &rules, now);
@@ -203,4 +214,38 @@ fn pauses_double_and_each_kind_of_try_counts_for_itself() {
         panic!("{step:?}");
     };
     assert_eq!((seconds(due - now), tries), (300, Tries::default()));
+}
+
+#[test]
+fn money_goes_only_where_the_bank_says_that_the_one_named_holds_it() {
+    let now = at(1_000_000);
+    let tries = Tries {
+        inquiries: 1,
+        sends: 2,
+        holders: 0,
+    };
+    let refused = HolderStep::Refuse;
+    let again = HolderStep::Ask {
+        at: at(1_000_001),
+        tries: Tries {
+            holders: 1,
+            ..tries
+        },
+    };
+    for (answer, step) in [
+        (Holder::Open { is_named: true }, HolderStep::Send),
+        (Holder::Open { is_named: false }, refused("holder_mismatch")),
+        (Holder::Closed, refused("account_closed")),
+        (Holder::NoSuchAccount, refused("no_such_account")),
+        (Holder::NotSent { passing: false }, refused("no_contract")),
+        (Holder::NotSent { passing: true }, again),
+        (Holder::Silence, again),
+    ] {
+        assert_eq!(holder(answer, tries, now), step, "{answer:?}");
+    }
+    // However long it takes: at most a minute later, for ever.
+    let holders = u32::MAX;
+    let step = holder(Holder::Silence, Tries { holders, ..tries }, now);
+    let (at, tries) = (at(1_000_060), Tries { holders, ..tries });
+    assert_eq!(step, HolderStep::Ask { at, tries });
 }

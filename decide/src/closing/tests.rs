@@ -177,7 +177,7 @@ fn what_is_under_way_refuses_a_closing() {
         );
         assert_eq!(
             decision,
-            Decision::Rejected(Reason::InvalidField),
+            Decision::Rejected(Reason::InvalidReason),
             "{bad:?}"
         );
     }

@@ -14,7 +14,6 @@ fn at(bank_code: &str, account_number: &str) -> BankAccount {
 }
 
 fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequest {
-    let payout = !draws(purpose) && purpose != "staff";
     FirmbankingRequest {
         message_id: String::new(),
         correlation_id: String::new(),
@@ -23,7 +22,7 @@ fn request(purpose: &str, from: BankAccount, to: BankAccount) -> FirmbankingRequ
         from,
         to,
         amount: 10_000,
-        to_holder_name: payout.then(|| "김민지".into()),
+        to_holder_name: (!draws(purpose)).then(|| "김민지".into()),
         causation_id: None,
     }
 }
@@ -60,7 +59,9 @@ fn taken(
 #[test]
 fn our_side_is_the_account_of_the_contract_as_it_is_now() {
     let theirs = at(BANK, "110200300");
-    for named in [CORPORATE, BEFORE] {
+    let dashes = "-".repeat(65);
+    // Whatever the message has there: it is no reason to refuse what the flow asked for.
+    for named in [CORPORATE, BEFORE, "1", "", "no number", &dashes] {
         let ours = at(BANK, named);
         for purpose in [PURPOSE_RECHARGE, PURPOSE_UNDO] {
             let drawn = request(purpose, theirs.clone(), ours.clone());
@@ -82,6 +83,22 @@ fn our_side_is_the_account_of_the_contract_as_it_is_now() {
             );
             assert!(!command.to_ours);
         }
+    }
+}
+
+#[test]
+fn how_a_message_writes_the_flows_account_is_no_reason_to_refuse_it() {
+    let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, "110200300"));
+    let written = at(BANK, &format!("110-{}200 300", "-".repeat(65)));
+    for (purpose, from, to) in [
+        (PURPOSE_RECHARGE, &written, &ours),
+        (PURPOSE_UNDO, &written, &ours),
+        (PURPOSE_REMITTANCE, &ours, &written),
+    ] {
+        let asked = request(purpose, from.clone(), to.clone());
+        let command = taken(&asked, Some(&origin(purpose, theirs.clone())), true);
+        let command = command.expect("it is the account that the flow named");
+        assert!([command.from, command.to].contains(&theirs), "{purpose}");
     }
 }
 
@@ -154,16 +171,24 @@ fn money_is_not_paid_to_the_account_it_comes_from() {
     let ours = at(BANK, CORPORATE);
     let paid = request(PURPOSE_REMITTANCE, at(BANK, BEFORE), ours.clone());
     let payout = origin(PURPOSE_REMITTANCE, ours.clone());
-    assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+    let to_ours = Err(Reason::ReceiverIsOurs);
+    assert_eq!(taken(&paid, Some(&payout), true), to_ours);
+    // Nor drawn from it.
+    let drawn = request(PURPOSE_RECHARGE, ours.clone(), at(BANK, BEFORE));
+    let recharge = origin(PURPOSE_RECHARGE, ours.clone());
+    assert_eq!(
+        taken(&drawn, Some(&recharge), true),
+        Err(Reason::SameAccount)
+    );
     // Nor to our account at another bank: no flow books what comes in there.
     let other = at(OTHER, "990088000001");
     for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
         let paid = request(purpose, ours.clone(), other.clone());
         let payout = origin(purpose, other.clone());
-        assert_eq!(taken(&paid, Some(&payout), true), Err(Reason::InvalidField));
+        assert_eq!(taken(&paid, Some(&payout), true), to_ours);
     }
     let direct = request("staff", ours.clone(), at(BANK, "9900-0400 0001"));
-    assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+    assert_eq!(taken(&direct, None, true), Err(Reason::SameAccount));
 }
 
 #[test]
@@ -188,6 +213,35 @@ fn a_direct_command_moves_our_own_money() {
 }
 
 #[test]
+fn nothing_goes_to_an_account_of_others_without_its_holders_name() {
+    let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, "110200300"));
+    let nameless = |purpose: &str, from: &BankAccount, to: &BankAccount, name: Option<&str>| {
+        let mut request = request(purpose, from.clone(), to.clone());
+        request.to_holder_name = name.map(str::to_owned);
+        request
+    };
+    for name in [None, Some(""), Some("  ")] {
+        let direct = nameless("staff", &ours, &theirs, name);
+        let missing = Err(Reason::MissingHolderName);
+        assert_eq!(taken(&direct, None, true), missing, "{name:?}");
+        for purpose in [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING] {
+            let paid = nameless(purpose, &ours, &theirs, name);
+            let origin = Origin {
+                holder_name: name.map(str::to_owned),
+                ..origin(purpose, theirs.clone())
+            };
+            assert_eq!(taken(&paid, Some(&origin), true), missing, "{purpose}");
+        }
+    }
+    // Between our own accounts nobody need be asked, nor where money comes to us.
+    let between = nameless("staff", &ours, &at(OTHER, "990088000001"), None);
+    assert!(taken(&between, None, true).is_ok_and(|it| it.to_ours));
+    let drawn = nameless(PURPOSE_RECHARGE, &theirs, &ours, None);
+    let recharge = origin(PURPOSE_RECHARGE, theirs.clone());
+    assert!(taken(&drawn, Some(&recharge), true).is_ok_and(|it| it.to_ours));
+}
+
+#[test]
 fn an_account_number_has_6_to_20_digits_however_it_is_written() {
     for written in ["123456", "12-34 56", " 12345678901234567890 "] {
         let digits: String = written.chars().filter(char::is_ascii_digit).collect();
@@ -205,13 +259,16 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
     ] {
         assert_eq!(
             normalised(BANK, written),
-            Err(Reason::InvalidField),
+            Err(Reason::InvalidAccountNumber),
             "{written}"
         );
         // By a topic, directly and of a flow that asked for just that.
         let (ours, theirs) = (at(BANK, CORPORATE), at(BANK, written));
         let direct = request("staff", ours.clone(), theirs.clone());
-        assert_eq!(taken(&direct, None, true), Err(Reason::InvalidField));
+        assert_eq!(
+            taken(&direct, None, true),
+            Err(Reason::InvalidAccountNumber)
+        );
         for (purpose, from, to) in [
             (PURPOSE_RECHARGE, &theirs, &ours),
             (PURPOSE_CLOSING, &ours, &theirs),
@@ -220,7 +277,7 @@ fn an_account_number_has_6_to_20_digits_however_it_is_written() {
             let origin = origin(purpose, theirs.clone());
             assert_eq!(
                 taken(&asked, Some(&origin), true),
-                Err(Reason::InvalidField)
+                Err(Reason::InvalidAccountNumber)
             );
         }
     }
@@ -281,4 +338,29 @@ fn an_undo_costs_its_bank_s_fee_and_posts_nothing_else() {
     assert_eq!(moved, 600);
     let cash = SystemAccount::corporate_cash(BANK, 0).id();
     assert!(changes.iter().any(|it| it.0 == cash));
+}
+
+#[test]
+fn a_reason_says_which_field_is_at_fault() {
+    let good = request("staff", at(BANK, CORPORATE), at(BANK, "110200300"));
+    assert!(taken(&good, None, true).is_ok());
+    let changed = |change: &dyn Fn(&mut FirmbankingRequest)| {
+        let mut request = good.clone();
+        change(&mut request);
+        taken(&request, None, true).map(|_| ())
+    };
+    for purpose in ["", "two\nlines", &"x".repeat(PURPOSE_MAX + 1)] {
+        let reason = changed(&|it| it.purpose = purpose.into());
+        assert_eq!(reason, Err(Reason::InvalidPurpose), "{purpose:?}");
+    }
+    for name in ["a\0b", "김\u{200b}철수", &"김".repeat(HOLDER_NAME_MAX + 1)] {
+        let reason = changed(&|it| it.to_holder_name = Some(name.into()));
+        assert_eq!(reason, Err(Reason::InvalidHolderName), "{name:?}");
+    }
+    for code in ["", "4", "kakao", "0０4"] {
+        let reason = changed(&|it| it.to.bank_code = code.into());
+        assert_eq!(reason, Err(Reason::InvalidBankCode), "{code:?}");
+    }
+    let reason = changed(&|it| it.amount = 0);
+    assert_eq!(reason, Err(Reason::InvalidAmount));
 }

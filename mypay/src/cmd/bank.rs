@@ -60,8 +60,9 @@ struct Serve {
     /// Let the banks rest in their windows (23:30 to 00:30 in Korea, by bank).
     #[arg(long, env = "MYPAY_BANK_REST_WINDOWS")]
     rest_windows: bool,
-    /// Another table of answer codes than the built-in one.
-    #[arg(long, env = "MYPAY_BANK_CODES", value_name = "FILE")]
+    /// Another table of banks and answer codes than the one that MYPAY_BANK_ANSWER_CODES
+    /// names, as for those that ask the banks, or that is built in.
+    #[arg(long, value_name = "FILE")]
     codes: Option<PathBuf>,
 }
 
@@ -92,7 +93,7 @@ impl Serve {
         }
         let table = match &self.codes {
             Some(path) => ClassTable::from_path(path)?,
-            None => ClassTable::embedded(),
+            None => ClassTable::of_environment()?,
         };
         let (listen, database_url) = (self.listen, self.database_url);
         let config = ServerConfig {

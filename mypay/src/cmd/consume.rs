@@ -27,6 +27,7 @@ use mypay_schemas::encoders::{Encoders, EncodersError};
 use mypay_stack::Endpoints;
 use prometheus_client::registry::Registry;
 use sqlx::PgPool;
+use sqlx::migrate::MigrateError;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -56,8 +57,9 @@ pub(crate) struct Args {
     /// settling times where absent.
     #[arg(long, env = "MYPAY_BANK_SETTLING_SECONDS")]
     bank_settling: Option<f64>,
-    /// Another table of answer codes than the one that is built in.
-    #[arg(long, env = "MYPAY_BANK_ANSWER_CODES")]
+    /// Another table of banks and answer codes than the one that MYPAY_BANK_ANSWER_CODES
+    /// names, as for all that ask banks, or that is built in.
+    #[arg(long)]
     answer_codes: Option<std::path::PathBuf>,
     /// When franchises are settled, as a cron expression in Korean time ("0 4 * * *"
     /// is each day at four); only when asked for where absent.
@@ -167,7 +169,7 @@ impl Args {
     fn bank(&self, endpoints: &Endpoints) -> anyhow::Result<BankClient> {
         let table = match &self.answer_codes {
             Some(path) => ClassTable::from_path(path)?,
-            None => ClassTable::embedded(),
+            None => ClassTable::of_environment()?,
         };
         let settling = self
             .bank_settling
@@ -302,7 +304,7 @@ async fn wait_for_database(pool: &PgPool, stop: watch::Receiver<bool>) -> anyhow
     loop {
         match mypay_database::migrate(pool).await {
             Ok(()) => return Ok(()),
-            Err(sqlx::migrate::MigrateError::Execute(error))
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
                 if mypay_idempotency::is_transient(&error) && !*stop.borrow() =>
             {
                 tracing::warn!(%error, "waiting for the database");

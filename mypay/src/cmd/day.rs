@@ -56,10 +56,19 @@ pub(crate) struct Args {
 const LAST_RESULTS: Duration = Duration::from_secs(180);
 /// How long the audit waits for what is still under way at the banks.
 const AUDIT_WAIT: Duration = Duration::from_secs(120);
+/// From so many requests on, a day must have shown all that it can.
+const SHOWS_ALL: u32 = 5_000;
+/// Where there are fewer for each franchise, one may be paid by nobody.
+const SHOWS_ALL_EACH: u32 = 25;
 /// How long the bank's maintenance window is.
 const REST: Duration = Duration::from_secs(4);
 
 impl Args {
+    /// Whether the day is so long that all that it can show must have happened.
+    fn shows_all(&self) -> bool {
+        self.count >= SHOWS_ALL && self.count >= self.franchises.saturating_mul(SHOWS_ALL_EACH)
+    }
+
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let stack = Stack::of_this_checkout();
@@ -108,6 +117,10 @@ impl Args {
         let closes = evening::closes(&endpoints, dates).await?;
         let happened = Happened::read(&endpoints.database_url).await?;
         let happened = happened.since(happened_before);
+        let mut missing = happened.missing();
+        if !self.shows_all() {
+            missing.clear();
+        }
         say("the audit");
         let audit = mypay_audit::audit(&super::audit::servers()?, Some(AUDIT_WAIT)).await?;
         let clean = audit.verdict == mypay_audit::report::Verdict::Clean;
@@ -118,6 +131,7 @@ impl Args {
                 serde_json::json!({
                     "flows": table::as_json(&days, &tally, &before, &after),
                     "also": happened,
+                    "did_not_happen": missing,
                     "closes": closes,
                     "audit": audit,
                     "seconds": began.elapsed().as_secs_f64(),
@@ -137,7 +151,13 @@ impl Args {
                 "error: {unanswered} requests have no result after {LAST_RESULTS:?}; look at GET /requests/<id> and the consumers' logs"
             );
         }
-        let good = clean && closed && unanswered == 0;
+        for what in &missing {
+            eprintln!(
+                "error: 0 {what}: a day of {} requests must show some",
+                self.count
+            );
+        }
+        let good = clean && closed && unanswered == 0 && missing.is_empty();
         Ok(ExitCode::from(u8::from(!good)))
     }
 }

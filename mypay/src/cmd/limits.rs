@@ -48,22 +48,22 @@ struct New {
 #[group(required = true, multiple = true)]
 struct Won {
     /// What a member may hold, pending recharges counted in.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_BALANCE_CAP")]
+    #[arg(long, value_name = "WON")]
     balance_cap: Option<i64>,
     /// The smallest direct recharge.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_RECHARGE_MIN")]
+    #[arg(long, value_name = "WON")]
     recharge_min: Option<i64>,
     /// The largest single remittance.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_REMITTANCE_MAX")]
+    #[arg(long, value_name = "WON")]
     remittance_max: Option<i64>,
     /// What a member may remit in one Korean day.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_REMITTANCE_DAILY")]
+    #[arg(long, value_name = "WON")]
     remittance_daily: Option<i64>,
     /// Fee of a remittance between members.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_FEE_TO_MEMBER")]
+    #[arg(long, value_name = "WON")]
     fee_to_member: Option<i64>,
     /// Fee of a remittance to a bank account.
-    #[arg(long, value_name = "WON", env = "MYPAY_LIMIT_FEE_TO_BANK")]
+    #[arg(long, value_name = "WON")]
     fee_to_bank: Option<i64>,
 }
 

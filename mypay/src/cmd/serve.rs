@@ -59,7 +59,7 @@ impl Args {
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener.local_addr()?;
-        let bank = BankClient::new(ClientConfig::new(&endpoints.bank_url))?;
+        let bank = BankClient::new(ClientConfig::of_environment(&endpoints.bank_url)?)?;
         let edge = Edge {
             pool,
             bank,

@@ -8,6 +8,7 @@ use mypay_bank::BankClient;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
+use super::bank_accounts::asking::Asking;
 use super::problem::Problem;
 use crate::accept::Acceptance;
 use crate::edge::{Bounds, Edge};
@@ -18,6 +19,7 @@ use crate::producer::{Producer, Stage};
 pub(crate) struct App {
     pub(crate) pool: PgPool,
     pub(crate) bank: BankClient,
+    pub(crate) asking: Asking,
     pub(crate) tokens: Arc<Checker>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) kafka_bootstrap: String,
@@ -38,6 +40,7 @@ impl App {
         Self {
             pool: edge.pool.clone(),
             bank: edge.bank.clone(),
+            asking: Asking::of(edge.bank.table()),
             tokens: Arc::clone(&edge.tokens),
             metrics,
             kafka_bootstrap: edge.settings.kafka_bootstrap.clone(),

@@ -1,5 +1,6 @@
 //! `POST` and `GET /members/{id}/bank-account`, `GET /members/{id}/bank-accounts`.
 
+pub(crate) mod asking;
 pub(crate) mod history;
 mod often;
 mod write;
@@ -16,7 +17,6 @@ use mypay_decide::SystemAccount;
 use mypay_decide::limits::korean_day;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool, Row};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::App;
@@ -84,7 +84,7 @@ pub(crate) struct RegisteredAccount {
         (status = 404, description = "There is no such member", body = ProblemBody),
         (status = 422, description = "`member_closed`, `no_contract`, `no_such_account`, `account_closed`, `holder_mismatch`", body = ProblemBody),
         (status = 429, description = "`too_many_registrations`: the member has had a bank asked as often as it may in a day; again after `Retry-After`", body = ProblemBody),
-        (status = 503, description = "The bank did not say: try again", body = ProblemBody),
+        (status = 503, description = "`bank_unavailable`: the bank did not say, or too many wait for it: try again", body = ProblemBody),
     )
 )]
 pub(crate) async fn register(
@@ -103,14 +103,16 @@ pub(crate) async fn register(
     if of_own_name {
         // Before the bank is asked: else strangers' accounts could be tried out.
         check_name(&name, &holder_name)?;
+    }
+    // Before it counts: who finds no place has not had the bank asked.
+    let place = app.asking.place(&account.bank_code).await?;
+    if of_own_name {
         often::count(&app.pool, member_id, app.bounds.registrations, Utc::now()).await?;
     }
-    let _asking = ASKING
-        .acquire()
-        .await
-        .map_err(|closed| Problem::defect(&closed))?;
     often::for_the_bill(&app.pool, &account.bank_code, Utc::now()).await?;
-    check_holder(app.bank.holder(&account).await, &holder_name)?;
+    let answer = app.bank.holder(&account).await;
+    drop(place);
+    check_holder(answer, &holder_name)?;
     let asked = RegisteredAccount {
         member_id,
         bank_code: account.bank_code,
@@ -222,10 +224,6 @@ async fn check_contract(pool: &PgPool, bank_code: &str) -> Result<(), Problem> {
         .at_pointer("/bank_code".to_owned()))
     }
 }
-
-/// How many may ask the banks about holders at once, the others wait in line: these
-/// calls are not in the rate that is kept for commands.
-static ASKING: Semaphore = Semaphore::const_new(32);
 
 /// Refuses another's account: whoever was ever paid at a bank has told number and
 /// holder of an account to somebody.

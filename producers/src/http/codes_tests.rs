@@ -1,9 +1,12 @@
-//! Every code that the sources can answer with is described, and nothing else is.
+//! Every code that the sources can answer with is described, and nothing else is; so is
+//! every reason that a result can have.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const DESCRIBED: &str = include_str!("../../../docs/problems.md");
+/// Where our reasons have their codes, each after an arrow.
+const REASONS: &str = include_str!("../../../decide/src/reason.rs");
 
 /// What makes a problem, or a refusal that becomes one; its code is the first text in
 /// the call.
@@ -115,4 +118,51 @@ fn every_code_is_described_and_nothing_else_is() {
         dead.is_empty(),
         "docs/problems.md describes {dead:?}, which nothing answers"
     );
+}
+
+/// The codes in the first column of a part of the section about results.
+fn reasons_after(heading: &str) -> Vec<String> {
+    let section = DESCRIBED.split_once("## Reasons of results").unwrap().1;
+    let part = section.split_once(heading).unwrap().1;
+    part.lines()
+        .skip_while(|line| !line.starts_with("| `"))
+        .map_while(|line| line.strip_prefix("| `"))
+        .map(|row| {
+            let (code, described) = row.split_once("` | ").unwrap();
+            assert!(is_code(code) && described.len() > 5, "{row}");
+            code.to_owned()
+        })
+        .collect()
+}
+
+fn compare(described: &[String], can_be: BTreeSet<String>) {
+    let set: BTreeSet<String> = described.iter().cloned().collect();
+    assert_eq!(set.len(), described.len(), "described twice: {described:?}");
+    let missing: Vec<_> = can_be.difference(&set).collect();
+    let dead: Vec<_> = set.difference(&can_be).collect();
+    assert!(
+        missing.is_empty() && dead.is_empty(),
+        "docs/problems.md lacks the reasons {missing:?}, and has {dead:?}, which no result has"
+    );
+}
+
+#[test]
+fn every_reason_of_a_result_is_described_and_nothing_else_is() {
+    let arrows = REASONS.split("=> \"").skip(1);
+    let mut ours: BTreeSet<String> = arrows
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect();
+    assert!(ours.contains("insufficient_funds") && ours.len() > 40);
+    // An operator's decisions, and what a bank or we have undone.
+    let others = [
+        "refused_by_operator",
+        "given_up",
+        "reversed_by_bank",
+        "undone",
+    ];
+    ours.extend(others.map(str::to_owned));
+    compare(&reasons_after("Of our own:"), ours);
+    let banks = mypay_bank::Reason::ALL.map(|reason| reason.as_str().to_owned());
+    compare(&reasons_after("Of the banks"), banks.into());
 }

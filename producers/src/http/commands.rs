@@ -13,6 +13,7 @@ use sqlx::{PgPool, Row};
 use uuid::Uuid;
 
 use super::App;
+use super::caller::Caller;
 use super::extract::{Asked, Id};
 use super::members::unknown;
 use super::page::{Page, PageQuery};
@@ -44,9 +45,9 @@ pub(crate) struct Firmbanking {
     transaction_number: Option<i32>,
     /// What the bank took for it, whole won.
     fee: i64,
-    /// How often it was sent.
+    /// How often it was sent: calls of which a byte may have left.
     calls: i32,
-    /// How often the bank was asked about it, or about the holder.
+    /// How often the bank was asked what became of it.
     inquiries: i32,
     bank_reference: Option<String>,
     created_at: DateTime<Utc>,
@@ -72,7 +73,8 @@ pub(crate) struct FirmbankingStory {
 pub(crate) struct CommandChange {
     at: DateTime<Utc>,
     state: String,
-    /// What the bank said, or did not.
+    /// What the bank said, or did not, and who decided and why; null to members and
+    /// franchises, who are not told of our own people.
     detail: Option<String>,
 }
 
@@ -131,6 +133,7 @@ pub(crate) async fn find(
 )]
 pub(crate) async fn of_member(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(member_id): Id,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<Page<FirmbankingStory>>, Problem> {
@@ -175,7 +178,7 @@ pub(crate) async fn of_member(
     let commands = rows.iter().map(command).collect::<Result<Vec<_>, _>>()?;
     let page = page.page(commands, |it| it.firmbanking_id.to_string())?;
     Ok(Json(Page {
-        items: stories(&app.pool, page.items, Told::Changes).await?,
+        items: stories(&app.pool, page.items, Told::to(&caller)).await?,
         next: page.next,
     }))
 }
@@ -183,10 +186,27 @@ pub(crate) async fn of_member(
 /// How much is told of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
+    /// Changes of its state, and nothing of what was said: a detail may name who decided.
+    States,
     /// Changes of its state: few, however long its bank is asked about it.
     Changes,
     /// All that was written down.
     All,
+}
+
+impl Told {
+    /// What a list tells whoever asks for it.
+    fn to(caller: &Caller) -> Self {
+        if caller.member_id().is_some() {
+            Self::States
+        } else {
+            Self::Changes
+        }
+    }
+
+    fn detail<T>(self, detail: T) -> Option<T> {
+        (self != Self::States).then_some(detail)
+    }
 }
 
 /// Commands with what became of them.
@@ -201,7 +221,7 @@ async fn stories(
         let mut all = vec![CommandChange {
             at: command.created_at,
             state: "pending".to_owned(),
-            detail: Some("taken in".to_owned()),
+            detail: told.detail("taken in".to_owned()),
         }];
         all.extend(changes.remove(&command.firmbanking_id).unwrap_or_default());
         FirmbankingStory {
@@ -239,7 +259,7 @@ async fn changes(
         let change = CommandChange {
             at: row.try_get(1)?,
             state: row.try_get(2)?,
-            detail: row.try_get(3)?,
+            detail: told.detail(row.try_get(3)?).flatten(),
         };
         changes.entry(row.try_get(0)?).or_default().push(change);
     }
@@ -268,4 +288,28 @@ fn command(row: &PgRow) -> Result<Firmbanking, sqlx::Error> {
         changed_at: row.try_get(17)?,
         reversed_at: row.try_get(18)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mypay_auth::{Identity, Role};
+
+    use super::*;
+
+    #[test]
+    fn who_decided_and_why_is_told_to_our_own_people_alone() {
+        let id = Uuid::now_v7().to_string();
+        for role in [
+            Role::Member,
+            Role::Franchise,
+            Role::Staff,
+            Role::Operator,
+            Role::Auditor,
+        ] {
+            let caller = Caller::new(Identity::new(role, &id).unwrap());
+            let told = Told::to(&caller).detail("kim decided done");
+            let ours = !matches!(role, Role::Member | Role::Franchise);
+            assert_eq!(told.is_some(), ours, "{role}");
+        }
+    }
 }

@@ -45,8 +45,30 @@ pub(crate) struct Payout {
     carried_for: Option<String>,
     to_bank: Option<String>,
     to_account: Option<String>,
+    /// The command to the bank; null where it is carried.
+    firmbanking_id: Option<Uuid>,
+    /// Why the bank did not pay it: of one that is `REFUSED`, and null where it is older
+    /// than what `queue_log` keeps.
+    reason: Option<String>,
     changed_at: DateTime<Utc>,
+    /// Since when the bank has undone it, by the bank's clock, or we have, by ours: it is
+    /// owed again.
+    reversed_at: Option<DateTime<Utc>>,
 }
+
+/// What is read of a payout. A bank's refusal stands in the command's own row of
+/// `queue_log`, and of those that a bank has seen in the command's, which is kept.
+const SELECT: &str = "
+    SELECT p.payout_id, p.run_id, p.franchise_id, p.slips, p.gross, p.cancels, p.cancelled,
+           p.commission, p.owed, p.net, p.state, p.carried_for, p.to_bank, p.to_account,
+           p.firmbanking_id,
+           CASE WHEN p.state = 'REFUSED' THEN coalesce(
+               (SELECT q.reason FROM queue_log q
+                 WHERE q.consumer = 'firmbanking' AND q.message_id = p.firmbanking_id),
+               (SELECT f.reason FROM banking.firmbanking f
+                 WHERE f.firmbanking_id = p.firmbanking_id)) END,
+           p.changed_at, p.reversed_at
+      FROM settlement.payout p";
 
 /// A franchise's parts of settlement runs, the latest first.
 #[utoipa::path(
@@ -64,19 +86,18 @@ pub(crate) async fn of_franchise(
     Id(franchise_id): Id,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<Page<Payout>>, Problem> {
-    let rows = sqlx::query(
-        "SELECT payout_id, run_id, franchise_id, slips, gross, cancels, cancelled, commission, owed,
-                net, state, carried_for, to_bank, to_account, changed_at
-           FROM settlement.payout
-          WHERE franchise_id = $1
-            AND payout_id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-          ORDER BY payout_id DESC LIMIT $3",
-    )
-    .bind(franchise_id)
-    .bind(page.after_id()?)
-    .bind(page.rows()?)
-    .fetch_all(&app.pool)
-    .await?;
+    let select = format!(
+        "{SELECT}
+          WHERE p.franchise_id = $1
+            AND p.payout_id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+          ORDER BY p.payout_id DESC LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(franchise_id)
+        .bind(page.after_id()?)
+        .bind(page.rows()?)
+        .fetch_all(&app.pool)
+        .await?;
     if rows.is_empty() {
         check_franchise(&app.pool, franchise_id).await?;
     }
@@ -124,18 +145,17 @@ pub(crate) async fn of_run(
     run_id: Uuid,
     page: &PageQuery,
 ) -> Result<Vec<Payout>, Problem> {
-    let rows = sqlx::query(
-        "SELECT payout_id, run_id, franchise_id, slips, gross, cancels, cancelled, commission, owed,
-                net, state, carried_for, to_bank, to_account, changed_at
-           FROM settlement.payout
-          WHERE run_id = $1 AND ($2::uuid IS NULL OR franchise_id > $2)
-          ORDER BY franchise_id LIMIT $3",
-    )
-    .bind(run_id)
-    .bind(page.after_id()?)
-    .bind(page.rows()?)
-    .fetch_all(pool)
-    .await?;
+    let select = format!(
+        "{SELECT}
+          WHERE p.run_id = $1 AND ($2::uuid IS NULL OR p.franchise_id > $2)
+          ORDER BY p.franchise_id LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(select))
+        .bind(run_id)
+        .bind(page.after_id()?)
+        .bind(page.rows()?)
+        .fetch_all(pool)
+        .await?;
     Ok(rows.iter().map(payout).collect::<Result<_, _>>()?)
 }
 
@@ -155,6 +175,9 @@ fn payout(row: &PgRow) -> Result<Payout, sqlx::Error> {
         carried_for: row.try_get(11)?,
         to_bank: row.try_get(12)?,
         to_account: row.try_get(13)?,
-        changed_at: row.try_get(14)?,
+        firmbanking_id: row.try_get(14)?,
+        reason: row.try_get(15)?,
+        changed_at: row.try_get(16)?,
+        reversed_at: row.try_get(17)?,
     })
 }

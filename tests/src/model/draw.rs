@@ -1,5 +1,6 @@
 //! Rounds of random requests whose outcomes are certain.
 
+mod closings;
 mod payments;
 mod top_ups;
 
@@ -11,6 +12,7 @@ pub(super) mod tests;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use mypay_schemas::closing::ClosingRequest;
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
@@ -49,6 +51,8 @@ pub enum Body {
     Payment(PaymentRequest),
     /// `my.firmbanking.request`
     Firmbanking(FirmbankingRequest),
+    /// `my.closing.request`
+    Closing(ClosingRequest),
 }
 
 /// A request and what must come of it.
@@ -166,6 +170,10 @@ impl Draw {
             return Some(rejected(Body::Recharge(little), "below_recharge_minimum"));
         }
         let mut amount = self.won().max(RECHARGE_MIN);
+        if self.has_left(member) {
+            let request = recharge(id, amount);
+            return Some(rejected(Body::Recharge(request), "unknown_member"));
+        }
         let span = &self.spans[member];
         match (span.fits(amount), account) {
             (Some(true), Some(account)) => {
@@ -209,8 +217,15 @@ impl Draw {
         }
         let members = &self.ledger.members;
         let request = remittance(members[from].id, members[to].id, amount);
+        if self.has_left(from) {
+            return Some(rejected(Body::Remittance(request), "unknown_member"));
+        }
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
+        }
+        if self.has_left(to) {
+            // Before it is asked whether there is enough: nothing is topped up for it.
+            return Some(rejected(Body::Remittance(request), "unknown_receiver"));
         }
         let enough = self.spans[from].covers(Topic::Remittance, amount);
         match (self.spans[to].fits(amount), enough) {
@@ -280,6 +295,9 @@ impl Draw {
             },
         };
         let request = payout(self.ledger.members[from].id, receiver, amount);
+        if self.has_left(from) {
+            return Some(rejected(Body::Remittance(request), "unknown_member"));
+        }
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
         }
@@ -347,7 +365,8 @@ impl Draw {
         let (one, other) = (self.member(), self.member());
         let won = self.rng.i64(1..10_000);
         let just = if self.rng.bool() { 1 } else { won };
-        let may_remit = self.may_remit(one, won) == Some(true);
+        let here = !self.has_left(one);
+        let may_remit = here && self.may_remit(one, won) == Some(true);
         let (one, other) = (self.ledger.members[one].id, self.ledger.members[other].id);
         let stranger = Uuid::now_v7();
         let shop = self.ledger.franchises[0].id;
@@ -363,7 +382,7 @@ impl Draw {
                 Body::Remittance(remittance(one, other, REMITTANCE_MAX + just)),
                 "remittance_limit_exceeded",
             ),
-            5 => (
+            5 if here => (
                 Body::Payment(payment(one, stranger, "order", won)),
                 "unknown_franchise",
             ),
@@ -400,6 +419,7 @@ fn drawn(body: Body, outcome: Outcome, in_order: bool) -> Drawn {
         Body::Remittance(request) => &request.message_id,
         Body::Payment(request) => &request.message_id,
         Body::Firmbanking(request) => &request.message_id,
+        Body::Closing(request) => &request.message_id,
     };
     Drawn {
         id: Uuid::try_parse(id).unwrap_or_default(),

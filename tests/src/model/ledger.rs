@@ -1,5 +1,6 @@
 //! The second ledger: single entries in plain numbers, one request after the other.
 
+mod closings;
 mod day;
 mod told;
 mod top_ups;
@@ -10,6 +11,7 @@ use chrono::NaiveDate;
 use mypay_schemas::firmbanking::BankAccount;
 use uuid::Uuid;
 
+pub use closings::Standing;
 pub use day::{korean, near_midnight};
 pub use told::Told;
 pub use top_ups::{After, top_up};
@@ -48,6 +50,10 @@ pub struct Member {
     pub sent: i64,
     /// The same with what waits for top-ups, whole won.
     pub perhaps_sent: i64,
+    /// How the membership stands.
+    pub standing: Standing,
+    /// What came back after it was closed, and is kept, whole won.
+    pub unclaimed: i64,
 }
 
 /// A franchise, and what it has.
@@ -99,6 +105,8 @@ pub enum Whose {
     Settlement(usize),
     /// A member's, coming in for a request that lacked it.
     TopUp(usize),
+    /// A member's who leaves, all of it going out.
+    Closing(usize),
     /// Our own.
     Direct,
 }
@@ -232,7 +240,7 @@ impl Ledger {
         let before = commission(payment.gross - payment.refunded, payment.bps);
         payment.refunded += amount;
         let after = commission(payment.gross - payment.refunded, payment.bps);
-        self.members[payment.member].balance += amount;
+        self.members[payment.member].gets_back(amount);
         let shop = &mut self.franchises[payment.franchise];
         shop.open -= amount;
         shop.commission -= before - after;
@@ -298,10 +306,11 @@ impl Ledger {
                     self.go_on(request, member, done.then_some(amount));
                 }
             }
-            Whose::Remittance(member) if undone => self.members[member].balance += amount,
+            Whose::Remittance(member) if undone => self.members[member].gets_back(amount),
             Whose::Remittance(member) if !done => {
-                self.members[member].balance += amount + FEE_TO_BANK;
+                self.members[member].gets_back(amount + FEE_TO_BANK);
             }
+            Whose::Closing(member) => self.members[member].left(amount, done, undone),
             Whose::Settlement(franchise) if undone || !done => {
                 self.franchises[franchise].owed += amount;
             }

@@ -8,7 +8,7 @@ use mypay_schemas::firmbanking::BankAccount;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::ledger::{Franchise, Ledger, Member, REMITTANCE_DAY, key, korean, ours};
+use super::ledger::{Franchise, Ledger, Member, REMITTANCE_DAY, Standing, key, korean, ours};
 use crate::banks::HOLDER;
 use crate::world::World;
 
@@ -62,6 +62,8 @@ impl World {
                 pending: 0,
                 sent: 0,
                 perhaps_sent: 0,
+                standing: Standing::Open,
+                unclaimed: 0,
             });
         }
         self.have_remitted(&spent, &mut ledger).await?;
@@ -244,6 +246,7 @@ impl World {
                   + (SELECT count(*) FROM recharge.recharge WHERE state = 'AWAITS_BANK')
                   + (SELECT count(*) FROM remittance.payout WHERE state = 'AWAITS_BANK')
                   + (SELECT count(*) FROM settlement.payout WHERE state = 'AWAITS_BANK')
+                  + (SELECT count(*) FROM membership.closing WHERE state = 'AWAITS_BANK')
                   + (SELECT count(*) FROM dummy_bank.transfer
                       WHERE status = 'in_progress' OR (status = 'done' AND reverse_at IS NOT NULL))
                   + (SELECT count(*) FROM dummy_bank.notice n
@@ -253,7 +256,9 @@ impl World {
                   + (SELECT count(*) FROM banking.reversal JOIN remittance.payout p USING (firmbanking_id)
                       WHERE p.reversed_at IS NULL)
                   + (SELECT count(*) FROM banking.reversal JOIN settlement.payout p USING (firmbanking_id)
-                      WHERE p.reversed_at IS NULL)",
+                      WHERE p.reversed_at IS NULL)
+                  + (SELECT count(*) FROM banking.reversal JOIN membership.closing c USING (firmbanking_id)
+                      WHERE c.reversed_at IS NULL)",
         )
         .fetch_one(&self.pool)
         .await?;

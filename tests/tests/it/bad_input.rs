@@ -240,7 +240,7 @@ async fn a_payment_with_an_impossible_order_number_is_rejected() -> anyhow::Resu
     };
     for order_ref in ["x".repeat(10_000).as_str(), "", "zero\0byte", "two\nlines"] {
         let bad = payment(members[0], franchise, order_ref, 1_000);
-        ask(bad, Must::BeRejected("invalid_field"))?;
+        ask(bad, Must::BeRejected("invalid_order_ref"))?;
         ask(
             payment(members[0], franchise, "주문-1", 1_000),
             Must::Complete,

@@ -40,7 +40,6 @@ fn commands(
 async fn a_bank_that_hangs_is_left_alone_and_costs_the_others_nothing() -> anyhow::Result<()> {
     let world = World::begin().await?;
     let bank = world.banks(&["004", "088"]).await?;
-    let to = world.receiver(&bank, "020").await?;
     let mut hangs = BankDial::default();
     hangs
         .rates
@@ -69,8 +68,9 @@ async fn a_bank_that_hangs_is_left_alone_and_costs_the_others_nothing() -> anyho
         "127.0.0.1:19464",
     ];
     let firmbanking = world.start("firmbanking", &args)?;
-    let (hanging, first) = commands(&world, "088", &to, EACH)?;
-    let (well, second) = commands(&world, "004", &to, EACH)?;
+    // Between our own accounts: nobody is asked about them first.
+    let (hanging, first) = commands(&world, "088", &corporate("004"), EACH)?;
+    let (well, second) = commands(&world, "004", &corporate("088"), EACH)?;
     world.send(first).await?;
     eventually("the bank to hang", LONG, async || {
         let states = world.command_states(&hanging).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use mypay_auth::Role;
 use mypay_bank::dummy::Dial;
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::{PURPOSE_RECHARGE, PURPOSE_REMITTANCE, id_of_command};
@@ -11,7 +12,7 @@ use mypay_tests::World;
 use mypay_tests::banks::{HOLDER, command, corporate, today};
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::requests::{payout, recharge};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -304,6 +305,7 @@ async fn the_bill_has_every_call_with_the_fee_of_its_time() -> anyhow::Result<()
         states.contains(&"sending") && states.contains(&"unknown"),
         "{story}"
     );
+    its_own_changes_are_told_to_a_member(&client, member, commands[4]).await?;
 
     agree(&client, 300, "2099-12-31", "ACTIVE").await?;
     tokio::time::timeout(
@@ -315,6 +317,39 @@ async fn the_bill_has_every_call_with_the_fee_of_its_time() -> anyhow::Result<()
         world.stop(consumer).await?;
     }
     world.audit_is_clean_as_it_is().await
+}
+
+/// What became of a command whose answer was lost, in the list of its member: to our own
+/// people with what was said, to the member without.
+async fn its_own_changes_are_told_to_a_member(
+    client: &Client,
+    member: Uuid,
+    command: Uuid,
+) -> anyhow::Result<()> {
+    let path = format!("/members/{member}/firmbankings");
+    let own = member.to_string();
+    for (role, subject) in [(Role::Staff, "kim.minji"), (Role::Member, &*own)] {
+        let request = client.request_by(role, subject, Method::GET, &path);
+        let page: Value = request.send().await?.error_for_status()?.json().await?;
+        let listed = page["items"].as_array().into_iter().flatten();
+        let story = listed
+            .filter(|it| it["firmbanking_id"] == json!(command))
+            .collect::<Vec<_>>();
+        let changes = story.first().context("the command")?["changes"].as_array();
+        let changes = changes.context("changes")?;
+        let states: Vec<_> = changes
+            .iter()
+            .filter_map(|it| it["state"].as_str())
+            .collect();
+        ensure!(
+            states == ["pending", "sending", "unknown", "done"],
+            "{story:?}"
+        );
+        let told = changes.iter().filter(|it| !it["detail"].is_null()).count();
+        let must_be = if role == Role::Staff { states.len() } else { 0 };
+        ensure!(told == must_be, "{role}: {story:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,12 @@ use anyhow::ensure;
 use mypay_bank::dummy::{BankDial, Dial};
 use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::BankAccount;
-use mypay_tests::banks::{HOLDER, command, corporate};
+use mypay_tests::banks::{command, corporate};
+use mypay_tests::edge::Client;
+use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::requests::Outgoing;
 use mypay_tests::{World, eventually};
+use serde_json::json;
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -31,8 +34,7 @@ fn payouts(
     let mut ids = Vec::new();
     let mut messages = Vec::new();
     for _ in 0..count {
-        let mut request = command(corporate(PAYER), to.clone(), 1_000);
-        request.to_holder_name = Some(HOLDER.to_owned());
+        let request = command(corporate(PAYER), to.clone(), 1_000);
         ids.push(Uuid::try_parse(&request.message_id)?);
         messages.push(world.message(Flow::Firmbanking, &request)?);
     }
@@ -135,6 +137,71 @@ async fn a_bank_that_hangs_on_holder_inquiries_costs_the_paying_bank_nothing() -
     world
         .await_commands(&hanging, "done", HANGING, LONG)
         .await?;
+    world.stop(&firmbanking).await?;
+    world.audit_is_clean_as_it_is().await
+}
+
+/// Nobody is paid whose account nobody named: by the topic that is rejected, over HTTP
+/// refused. Between our own accounts no name is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_to_an_account_whose_holder_nobody_named() -> anyhow::Result<()> {
+    const OTHER: &str = "088";
+    let world = World::begin().await?;
+    let bank = world.banks(&[PAYER, OTHER]).await?;
+    let to = world.receiver(&bank, HANGS).await?;
+    let client = Client::new(&world);
+    client.accepts().await?;
+    let before = world.ends(Flow::Firmbanking.result_topic())?;
+    let firmbanking = world.consume("firmbanking")?;
+    let mut nameless = command(corporate(PAYER), to.clone(), 1_000);
+    nameless.to_holder_name = None;
+    let between = command(corporate(PAYER), corporate(OTHER), 2_000);
+    ensure!(between.to_holder_name.is_none());
+    let mut asked = Asked::default();
+    asked.add(
+        &nameless.message_id,
+        Must::BeRejected("missing_holder_name"),
+    );
+    asked.add(&between.message_id, Must::Complete);
+    world
+        .send([
+            world.message(Flow::Firmbanking, &nameless)?,
+            world.message(Flow::Firmbanking, &between)?,
+        ])
+        .await?;
+    let answers = eventually("an answer to each", LONG, async || {
+        let ids = asked.ids();
+        let answers = world.results_of(Flow::Firmbanking, &before, &ids).await?;
+        Ok((answers.len() >= asked.len()).then_some(answers))
+    })
+    .await?;
+    asked.are_answered_once(&answers)?;
+
+    let body = |to: &BankAccount| {
+        let account = |it: &BankAccount| json!({ "bank_code": it.bank_code, "account_number": it.account_number });
+        let from = account(&corporate(PAYER));
+        json!({ "purpose": "staff", "from": from, "to": account(to), "amount": 3_000 })
+    };
+    let key = Uuid::now_v7();
+    let post = async |to: &BankAccount| {
+        client
+            .post("/firmbankings", &key.to_string(), &body(to))
+            .await
+    };
+    let (status, told) = post(&to).await?;
+    ensure!(
+        status.as_u16() == 422
+            && told["code"] == "missing_holder_name"
+            && told["pointer"] == "/to_holder_name",
+        "{status} {told}"
+    );
+    // Nothing was taken under that key.
+    let (status, told) = post(&corporate(OTHER)).await?;
+    ensure!(status.as_u16() == 202, "{status} {told}");
+    world.await_commands(&[key], "done", 1, LONG).await?;
+    // What was taken is told again, and not refused for its content.
+    let (status, told) = post(&to).await?;
+    ensure!(status.as_u16() == 409, "{status} {told}");
     world.stop(&firmbanking).await?;
     world.audit_is_clean_as_it_is().await
 }

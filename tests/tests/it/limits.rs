@@ -40,24 +40,28 @@ async fn come(instant: DateTime<Utc>) -> anyhow::Result<()> {
     .await
 }
 
-/// Two processes, all lanes, remittances without a break: not one is decided by the
-/// limits of before once the new ones are in force, and none by the new ones earlier.
+/// Two processes, all lanes, remittances without a break up to the instant and beyond
+/// it: not one is decided by the limits of before once the new ones are in force, and
+/// none by the new ones earlier.
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_are_in_force_for_all_consumers_from_one_instant_on() -> anyhow::Result<()> {
-    const COUNT: usize = 3_000;
+    const A_SECOND: usize = 150;
     let world = World::begin().await?;
     let members = world.members(200, 1_000_000).await?;
     world.start("remittance-1", &["consume", "remittance"])?;
     world.start("remittance-2", &["consume", "remittance"])?;
     let mut ids = Vec::new();
-    let mut messages: Vec<Outgoing> = Vec::new();
-    for number in 0..COUNT {
-        let request = remittance(members[number % 200], members[(number + 1) % 200], 1_001);
-        ids.push(Uuid::try_parse(&request.message_id)?);
-        messages.push(world.message(Flow::Remittance, &request)?);
-    }
+    let mut of_seconds = |seconds: usize| -> anyhow::Result<Vec<Outgoing>> {
+        let mut messages = Vec::new();
+        for number in 0..seconds * A_SECOND {
+            let request = remittance(members[number % 200], members[(number + 1) % 200], 1_001);
+            ids.push(Uuid::try_parse(&request.message_id)?);
+            messages.push(world.message(Flow::Remittance, &request)?);
+        }
+        Ok(messages)
+    };
     let before = world.gone_through(Flow::Remittance).await?;
-    let pumping = world.pump(messages, 150)?;
+    world.send(of_seconds(1)?).await?;
     world
         .await_gone_through(Flow::Remittance, before + 1, LONG)
         .await?;
@@ -66,7 +70,10 @@ async fn limits_are_in_force_for_all_consumers_from_one_instant_on() -> anyhow::
         &["--remittance-max", "1000", "--fee-to-member", "7"],
     )
     .await?;
-    pumping.await??;
+    // Until the instant is over for certain.
+    let left = (from - Utc::now()).num_seconds() + 3;
+    let messages = of_seconds(left.try_into()?)?;
+    world.pump(messages, A_SECOND)?.await??;
     world.await_done(Flow::Remittance, &ids, LONG).await?;
     let (early, late, wrong): (i64, i64, i64) = sqlx::query_as(
         "SELECT count(*) FILTER (WHERE processed_timestamp < $2),

@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod bank_counts;
 mod bank_rules;
 mod breaker;
 mod broker;

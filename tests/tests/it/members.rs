@@ -5,9 +5,9 @@ mod closing_race;
 
 use anyhow::{Context, ensure};
 use mypay_bank::BankClient;
-use mypay_bank::wire::{AccountKind, AccountSeed};
+use mypay_bank::wire::{AccountKind, AccountSeed, AccountStatus};
 use mypay_tests::World;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -222,13 +222,18 @@ async fn a_member_that_cannot_be_one_is_refused_with_the_field_and_the_fault() -
     world.audit_is_clean_as_it_is().await
 }
 
-async fn seed(bank: &BankClient, number: &str, holder: &str) -> anyhow::Result<()> {
+async fn seed(
+    bank: &BankClient,
+    number: &str,
+    holder: &str,
+    status: AccountStatus,
+) -> anyhow::Result<()> {
     let seed = AccountSeed {
         account_number: number.to_owned(),
         holder_name: holder.to_owned(),
         opening_balance: 0,
         kind: AccountKind::Personal,
-        status: Default::default(),
+        status,
     };
     let seeded = bank.seed_accounts("004", &[seed]).await;
     seeded.map_err(|error| anyhow::anyhow!("{error}"))
@@ -247,8 +252,10 @@ async fn a_bank_account_that_is_replaced_stays_in_the_history() -> anyhow::Resul
     let tail = Uuid::now_v7().as_u128() % 1_000_000_000;
     let (first, second) = (format!("61{tail:09}"), format!("62{tail:09}"));
     for number in [&first, &second] {
-        seed(&bank, number, "김하나").await?;
+        seed(&bank, number, "김하나", AccountStatus::Open).await?;
     }
+    let gone = format!("63{tail:09}");
+    seed(&bank, &gone, "김하나", AccountStatus::Closed).await?;
     let account = |number: &str| json!({ "bank_code": "004", "account_number": number, "holder_name": "김하나" });
     let dashed = format!("{}-{} {}", &first[..3], &first[3..6], &first[6..]);
     for (number, expected) in [
@@ -277,6 +284,7 @@ async fn a_bank_account_that_is_replaced_stays_in_the_history() -> anyhow::Resul
     for (number, holder, reason) in [
         (&*first, "홍길동", "holder_mismatch"),
         ("99999999999", "김하나", "no_such_account"),
+        (&*gone, "김하나", "account_closed"),
         ("12ab5678", "김하나", "invalid_account_number"),
         ("1-2 3", "김하나", "invalid_account_number"),
     ] {
@@ -292,7 +300,34 @@ async fn a_bank_account_that_is_replaced_stays_in_the_history() -> anyhow::Resul
             "{reason}: {answer}"
         );
     }
+    a_bank_that_does_not_say_is_asked_again_later(&world, &client, &path, &account(&second))
+        .await?;
+    let kept = client.get(&path).await?;
+    ensure!(kept["account_number"] == *first, "{kept}");
     world.audit_is_clean_as_it_is().await
+}
+
+/// A bank that is away: the client is told to come again, and nothing is registered.
+async fn a_bank_that_does_not_say_is_asked_again_later(
+    world: &World,
+    client: &Client,
+    path: &str,
+    account: &Value,
+) -> anyhow::Result<()> {
+    world.kill_bank().await?;
+    let request = client.request(Method::POST, path, account).json(account);
+    let answer = request.send().await?;
+    let again = answer.headers().get("retry-after").cloned();
+    let status = answer.status();
+    let told: Value = answer.json().await?;
+    world.bank().await?;
+    ensure!(
+        status == StatusCode::SERVICE_UNAVAILABLE && told["code"] == "bank_unavailable",
+        "{status} {told}"
+    );
+    let seconds: Option<u32> = again.and_then(|it| it.to_str().ok()?.parse().ok());
+    ensure!(seconds.is_some_and(|it| it > 0), "{seconds:?}");
+    Ok(())
 }
 
 /// Whether a problem is of this kind.

@@ -1,6 +1,6 @@
 //! The pipeline against a second ledger: random requests of all flows, with
-//! duplicates, a bank that loses answers, refuses and undoes, and consumers that
-//! are killed meanwhile.
+//! duplicates, a bank that loses answers, refuses and undoes, members who leave
+//! between two rounds, and consumers that are killed meanwhile.
 //!
 //! `MYPAY_MODEL_SEED` draws other requests (the bank's faults fall on other ones
 //! where the commands come in another order); `MYPAY_MODEL_COUNT` makes it longer.
@@ -21,6 +21,7 @@ use mypay_schemas::settlement::SettlementRequest;
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::model::draw::{Body, Draw, Drawn, Outcome};
 use mypay_tests::model::ends::{Won, are_the_same};
+use mypay_tests::model::ledger::Standing;
 use mypay_tests::model::truth::{Number, Truth};
 use mypay_tests::requests::Outgoing;
 use mypay_tests::topic::Offsets;
@@ -109,6 +110,7 @@ impl<'a> Run<'a> {
             "remittance",
             "payment",
             "settlement",
+            "closing",
             "firmbanking",
         ]
         .into_iter()
@@ -130,6 +132,7 @@ impl<'a> Run<'a> {
     }
 
     async fn round(&mut self, round: usize) -> anyhow::Result<()> {
+        self.members_leave().await?;
         if round > 0 {
             self.staff_at_work().await?;
         }
@@ -142,6 +145,17 @@ impl<'a> Run<'a> {
         self.quiet().await?;
         self.hear_the_banks().await?;
         self.both_have_the_same().await
+    }
+
+    /// Closings, until the banks have answered: who has left and who has not is certain
+    /// when the round begins.
+    async fn members_leave(&mut self) -> anyhow::Result<()> {
+        let drawn = self.draw.closings();
+        let messages = self.messages(&drawn)?;
+        self.world.send(messages).await?;
+        self.kill_some().await?;
+        self.quiet().await?;
+        self.hear_the_banks().await
     }
 
     /// Rates, holds, and a run over all that was paid before.
@@ -195,6 +209,7 @@ impl<'a> Run<'a> {
                     Flow::Firmbanking,
                     self.world.message(Flow::Firmbanking, it)?,
                 ),
+                Body::Closing(it) => (Flow::Closing, self.world.message(Flow::Closing, it)?),
             };
             let id = drawn.id.to_string();
             match drawn.outcome {
@@ -272,6 +287,20 @@ impl<'a> Run<'a> {
         )?;
         let pending = ledger.members.iter().find(|member| member.pending != 0);
         ensure!(pending.is_none(), "recharges under way: {pending:?}");
+        let leaving = self.world.leaving(&members).await?;
+        are_the_same(
+            "memberships that have ended",
+            &won(leaving.iter().map(|it| (it.0, i64::from(it.1)))),
+            &won(ledger
+                .members
+                .iter()
+                .map(|it| (it.id, i64::from(it.standing == Standing::Closed)))),
+        )?;
+        are_the_same(
+            "sums that are kept for who has left",
+            &won(leaving.iter().map(|it| (it.0, it.2))),
+            &won(ledger.members.iter().map(|it| (it.id, it.unclaimed))),
+        )?;
         let shops: Vec<Uuid> = ledger.franchises.iter().map(|shop| shop.id).collect();
         // Who was never paid has no account yet.
         let mut ours: HashMap<Uuid, i64> = shops.iter().map(|id| (*id, 0)).collect();
@@ -325,9 +354,12 @@ impl<'a> Run<'a> {
 
     /// That the comparison says something: it sees a single won.
     async fn one_won_is_seen(&self) -> anyhow::Result<()> {
+        let members = &self.draw.ledger.members;
+        let here = members.iter().find(|it| it.standing == Standing::Open);
+        let here = here.context("everybody has left")?.id;
         let change = async |won: i64| {
             sqlx::query("UPDATE money.account SET balance = balance + $2 WHERE account_id = $1")
-                .bind(self.draw.ledger.members[0].id)
+                .bind(here)
                 .bind(won)
                 .execute(&self.world.pool)
                 .await
@@ -339,9 +371,19 @@ impl<'a> Run<'a> {
         self.both_have_the_same().await
     }
 
+    /// That the closings of this run came to something.
+    fn somebody_has_left(&self) -> anyhow::Result<()> {
+        let members = self.draw.ledger.members.iter();
+        let left = members.filter(|it| it.standing == Standing::Closed).count();
+        ensure!(left > 0, "nobody has left");
+        eprintln!("{left} members have left");
+        Ok(())
+    }
+
     /// Results, and what the banks' accounts hold.
     async fn end(self) -> anyhow::Result<()> {
         self.one_won_is_seen().await?;
+        self.somebody_has_left()?;
         let mut count = 0;
         for (flow, asked) in &self.asked {
             let answers = self

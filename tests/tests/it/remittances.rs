@@ -95,13 +95,14 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     let client = Client::new(&world);
     client.accepts().await?;
     let to = world.receiver(&bank, BANK).await?;
-    let members = world.members(3, 100_000).await?;
-    let [sender, friend, poor] = members[..] else {
-        anyhow::bail!("three members");
+    let members = world.members(5, 100_000).await?;
+    let [sender, friend, poor, spender, broke] = members[..] else {
+        anyhow::bail!("five members");
     };
     world
-        .open_accounts(&bank, BANK, &members[2..], 3_000_000)
+        .open_accounts(&bank, BANK, &[poor, spender], 3_000_000)
         .await?;
+    world.open_accounts(&bank, BANK, &[broke], 10).await?;
     let consumers = world.start("all", &["consume", "all"])?;
     let of_sender = format!("/members/{sender}/remittances");
 
@@ -112,7 +113,7 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     world.await_done(Flow::Remittance, &ids, LONG).await?;
     let paid = payout(sender, receiver(&to, HOLDER), 5_000);
     let mismatched = payout(sender, receiver(&to, "이두리"), 6_000);
-    // Rejected before anything moved: in no list.
+    // Rejected at once: in no list.
     let too_much = remittance(sender, friend, 1_900_000);
     let none = remittance(sender, sender, 1);
     let ids = remit(&world, &[&paid, &mismatched, &too_much, &none]).await?;
@@ -124,7 +125,9 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     world.dial(&bank, dial).await?;
     let waiting = payout(sender, receiver(&to, HOLDER), 7_000);
     let topped_up = remittance(poor, friend, 115_000);
-    let late = remit(&world, &[&waiting, &topped_up]).await?;
+    let unpaid = remittance(broke, friend, 150_000);
+    let outspent = remittance(spender, friend, 115_000);
+    let late = remit(&world, &[&waiting, &topped_up, &unpaid, &outspent]).await?;
     let found = awaits(&client, "AWAITS_BANK", &waiting.message_id).await?;
     ensure!(
         (&found["amount"], &found["fee"], &found["to_account"])
@@ -141,12 +144,18 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     let found = listed(&client, &of_poor, &topped_up.message_id).await?;
     ensure!(found["state"] == "AWAITS_TOP_UP", "{found}");
 
+    // What the balance has of it is gone when its top-up comes.
+    awaits(&client, "AWAITS_TOP_UP", &outspent.message_id).await?;
+    let spent = remit(&world, &[&remittance(spender, friend, 100_000)]).await?;
+    world.await_done(Flow::Remittance, &spent, LONG).await?;
+
     // The bank does them, and they leave these lists for another.
     world.dial(&bank, Dial::default()).await?;
     world.await_done(Flow::Remittance, &late, LONG).await?;
     for state in ["AWAITS_BANK", "AWAITS_TOP_UP"] {
         let path = format!("/remittances?state={state}");
-        for id in [&waiting.message_id, &topped_up.message_id] {
+        for request in [&waiting, &topped_up, &unpaid, &outspent] {
+            let id = &request.message_id;
             let found = listed(&client, &path, id).await?;
             ensure!(found.is_null(), "{state}: {found}");
         }
@@ -159,6 +168,12 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     }
     let found = awaits(&client, "REJECTED", &mismatched.message_id).await?;
     ensure!(found["reason"] == "holder_mismatch", "{found}");
+    for (request, reason, topped_up) in [
+        (&unpaid, "top_up_refused", 0),
+        (&outspent, "insufficient_funds", 20_000),
+    ] {
+        is_rejected(&client, request, reason, topped_up).await?;
+    }
 
     // The member's own, however the pages are cut; nothing of what it only received.
     let expected: BTreeSet<&str> = between
@@ -180,6 +195,30 @@ async fn a_remittance_is_in_the_list_of_its_member_and_of_its_state() -> anyhow:
     its_own_are_told_to_a_member(&client, sender, friend).await?;
     world.stop(&consumers).await?;
     world.audit_is_clean().await
+}
+
+/// A remittance that waited for its top-up and went no further is in both lists.
+async fn is_rejected(
+    client: &Client,
+    request: &RemittanceRequest,
+    reason: &str,
+    topped_up: i64,
+) -> anyhow::Result<()> {
+    let (id, sender) = (&request.message_id, &request.sender_id);
+    let of_state = listed(client, "/remittances?state=REJECTED", id).await?;
+    let of_sender = listed(client, &format!("/members/{sender}/remittances"), id).await?;
+    ensure!(of_state == of_sender, "{of_state} {of_sender}");
+    ensure!(
+        of_state["state"] == "REJECTED" && of_state["reason"] == reason,
+        "{of_state}"
+    );
+    let (amount, fee) = (&of_state["amount"], &of_state["fee"]);
+    ensure!(*amount == request.amount && *fee == 0, "{of_state}");
+    ensure!(
+        of_state["topped_up"] == topped_up && of_state["receiver_id"].is_string(),
+        "{of_state}"
+    );
+    Ok(())
 }
 
 async fn its_own_are_told_to_a_member(

@@ -14,6 +14,7 @@ use mypay_schemas::reversal::{
     FIRMBANKING_REVERSAL, FirmbankingReversal, REMITTANCE_REVERSAL, RemittanceReversal, reversal_id,
 };
 use mypay_tests::banks::{HOLDER, command, corporate, today};
+use mypay_tests::edge::Client;
 use mypay_tests::money::Reckoning;
 use mypay_tests::requests::{Outgoing, payout};
 use mypay_tests::{World, eventually};
@@ -82,6 +83,7 @@ async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result
     let remittance = world.again(&remittance)?;
 
     came_back(&world, &ids).await?;
+    are_listed_as_reversed(&world, &members, &ids).await?;
     let mut reckoning = Reckoning::new(&members, OPENING);
     let fee = fee(&world, ids[0]).await?;
     for number in 0..PAYOUTS {
@@ -120,6 +122,36 @@ async fn a_payout_that_comes_back_is_the_sender_s_again_once() -> anyhow::Result
     world.audit_is_clean_as_it_is().await?;
     world.balances_are(&reckoning).await?;
     world.all_contracts_in_force().await
+}
+
+/// Each of these remittances, and its command, is done over HTTP and says since when it
+/// is undone.
+async fn are_listed_as_reversed(
+    world: &World,
+    members: &[Uuid],
+    ids: &[Uuid],
+) -> anyhow::Result<()> {
+    let client = Client::new(world);
+    let mut reversed = HashSet::new();
+    for member in members {
+        let path = format!("/members/{member}/remittances?limit=500");
+        let page = client.get(&path).await?;
+        for it in page["items"].as_array().with_context(|| page.to_string())? {
+            let at = it["reversed_at"].as_str().with_context(|| it.to_string())?;
+            ensure!(it["state"] == "COMPLETED", "{it}");
+            chrono::DateTime::parse_from_rfc3339(at)?;
+            reversed.insert(it["remittance_id"].as_str().context("an id")?.to_owned());
+        }
+    }
+    let expected: HashSet<String> = ids.iter().map(Uuid::to_string).collect();
+    ensure!(reversed == expected, "{reversed:?}");
+    let command = id_of_command(PURPOSE_REMITTANCE, ids[0]);
+    let told = client.get(&format!("/firmbankings/{command}")).await?;
+    ensure!(
+        told["state"] == "done" && told["reversed_at"].is_string(),
+        "{told}"
+    );
+    Ok(())
 }
 
 /// Waits until all of these remittances have come back.

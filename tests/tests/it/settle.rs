@@ -217,6 +217,15 @@ async fn a_payout_that_comes_back_or_has_no_contract_is_owed_again() -> anyhow::
     })
     .await?;
     shop.part(&run, 97_500, "COMPLETED", Value::Null).await?;
+    let listed = latest_payout(&shop).await?;
+    ensure!(
+        listed["state"] == "COMPLETED" && listed["reason"].is_null(),
+        "{listed}"
+    );
+    ensure!(
+        listed["reversed_at"].is_string() && listed["firmbanking_id"].is_string(),
+        "{listed}"
+    );
     ensure!(world.at_banks(std::slice::from_ref(&account)).await? == 0);
 
     // No contract when the command arrives: it is refused before anything moves.
@@ -235,6 +244,15 @@ async fn a_payout_that_comes_back_or_has_no_contract_is_owed_again() -> anyhow::
     .fetch_one(&world.pool)
     .await?;
     ensure!(reason.as_deref() == Some("no_contract"), "{reason:?}");
+    let listed = latest_payout(&shop).await?;
+    ensure!(
+        listed["state"] == "REFUSED" && listed["reason"] == "no_contract",
+        "{listed}"
+    );
+    ensure!(
+        listed["reversed_at"].is_null() && listed["firmbanking_id"].is_string(),
+        "{listed}"
+    );
     // None when the run is made: it is carried.
     let run = shop.settle().await?;
     shop.part(&run, 107_250, "CARRIED", json!("no_account"))
@@ -247,4 +265,10 @@ async fn a_payout_that_comes_back_or_has_no_contract_is_owed_again() -> anyhow::
     ensure!(told.len() == 1, "{} reversals", told.len());
     world.contracts_in_force(&others).await?;
     world.audit_is_clean().await
+}
+
+/// The shop's latest payout, as it is listed.
+async fn latest_payout(shop: &Shop<'_>) -> anyhow::Result<Value> {
+    let path = format!("/franchises/{}/payouts?limit=1", shop.franchise);
+    Ok(shop.client.get(&path).await?["items"][0].clone())
 }

@@ -17,6 +17,7 @@ pub(in crate::worker) async fn take(
     at_most: usize,
 ) -> Result<Vec<Taken>, sqlx::Error> {
     let now = Utc::now();
+    let today = korean_day(now);
     let bank = workers.bank.table().bank(bank_code);
     if let Some(awake_at) = bank.and_then(|bank| rests_until(bank, now)) {
         put_off(&workers.pool, bank_code, awake_at, now).await?;
@@ -45,6 +46,7 @@ pub(in crate::worker) async fn take(
                        f.inquiry_tries, f.send_tries, f.holder_tries, d.in_force, f.to_holder_name
          ), asked AS (
              INSERT INTO banking.holder_inquiry AS h (bank_code, asked_on, inquiries)
+             -- Before they are asked; what is not asked after all is taken back.
              SELECT $1, $4, count(*) FROM taken WHERE in_force AND $6 HAVING count(*) > 0
                  ON CONFLICT (bank_code, asked_on)
                  DO UPDATE SET inquiries = h.inquiries + EXCLUDED.inquiries
@@ -54,7 +56,7 @@ pub(in crate::worker) async fn take(
     .bind(bank_code)
     .bind(at_most as i64)
     .bind(lease::lease(bank).as_secs_f64())
-    .bind(korean_day(now))
+    .bind(today)
     .bind(now)
     // A bank that is in no table is never called.
     .bind(bank.is_some())
@@ -66,7 +68,7 @@ pub(in crate::worker) async fn take(
             let named: Option<String> = row.try_get(14)?;
             // Contracts are looked at before a command has its number.
             taken.task = match (row.try_get(13)?, named) {
-                (true, Some(named)) => Task::Holder(named),
+                (true, Some(named)) => Task::Holder(named, bank.map(|_| today)),
                 _ => Task::Lapsed,
             };
             Ok(taken)
@@ -85,6 +87,8 @@ async fn put_off(
         "WITH due AS (
              SELECT firmbanking_id FROM banking.firmbanking
               WHERE to_bank = $1 AND state = 'pending' AND NOT holder_checked AND due_at <= now()
+                -- Once: by the database's clock it may still be due.
+                AND due_at < $2
                 AND (leased_until IS NULL OR leased_until < now())
               ORDER BY due_at
               LIMIT 1000

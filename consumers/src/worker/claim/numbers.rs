@@ -6,7 +6,6 @@ use mypay_decide::limits::korean_day;
 use sqlx::{PgConnection, Row};
 
 use super::{Due, Task, put_off};
-use crate::worker::Workers;
 
 /// From here on, nine tenths, the day's numbers run short.
 const NUMBERS_ALARM: i64 = MAX_NUMBER as i64 * 9 / 10;
@@ -14,7 +13,6 @@ const NUMBERS_ALARM: i64 = MAX_NUMBER as i64 * 9 / 10;
 /// Gives numbers to those that are to be sent and have none, and the hash of what is
 /// sent under them: a command that says something else later is never sent again.
 pub(super) async fn number(
-    workers: &Workers,
     connection: &mut PgConnection,
     bank_code: &str,
     mut due: Vec<Due>,
@@ -28,7 +26,6 @@ pub(super) async fn number(
     let date = korean_day(now);
     let last = last_number(connection, bank_code, date).await?;
     let granted = wanted.min(i64::from(MAX_NUMBER) - last);
-    workers.metrics.numbered(bank_code, last + granted);
     warn(bank_code, date, last, granted, wanted);
     if granted < wanted {
         // The rest waits for the next business day's numbers.

@@ -26,8 +26,8 @@ struct Day {
     last_number: i64,
 }
 
-/// Asks for the notices of a day, if it is due; tells how many are missing.
-pub(super) async fn day(workers: &Workers, bank_code: &str, date: NaiveDate, back: i64) -> usize {
+/// Asks for the notices of a day, if it is due.
+pub(super) async fn day(workers: &Workers, bank_code: &str, date: NaiveDate, back: i64) {
     let every = if back < super::RECENT {
         workers.notices
     } else {
@@ -35,18 +35,14 @@ pub(super) async fn day(workers: &Workers, bank_code: &str, date: NaiveDate, bac
     };
     let day = match turn(workers, bank_code, date, every).await {
         Ok(Some(day)) => day,
-        Ok(None) => return 0,
+        Ok(None) => return,
         Err(error) => {
             tracing::warn!(bank_code, %date, %error, "notices were not asked for");
-            return 0;
+            return;
         }
     };
-    match read(workers, day).await {
-        Ok(missing) => missing,
-        Err(why) => {
-            tracing::warn!(bank_code, %date, why, "notices could not be had");
-            0
-        }
+    if let Err(why) = read(workers, day).await {
+        tracing::warn!(bank_code, %date, why, "notices could not be had");
     }
 }
 
@@ -83,7 +79,7 @@ async fn turn(
 }
 
 /// Reads what is new, and asks for what got lost.
-async fn read(workers: &Workers, mut day: Day) -> Result<usize, String> {
+async fn read(workers: &Workers, mut day: Day) -> Result<(), String> {
     let (bank_code, date) = (day.bank_code.clone(), day.date);
     let mut found = BTreeMap::new();
     let mut after = day.complete_to;
@@ -107,24 +103,22 @@ async fn read(workers: &Workers, mut day: Day) -> Result<usize, String> {
         .filter(|number| !found.contains_key(number) && !had.contains(number))
         .take(LOST)
         .collect();
-    let mut lost = 0;
     for number in missing {
         tracing::warn!(bank_code, %date, number, "a notice got lost; it is asked for");
         match workers.bank.notice(&bank_code, date, number).await {
             Ok(Some(notice)) => {
                 found.insert(number, notice);
             }
-            Ok(None) => lost += 1,
+            // Counted by the tables, until people take it over.
+            Ok(None) => {}
             Err(error) => {
-                lost += 1;
                 tracing::warn!(bank_code, %date, number, %error, "it could not be had");
             }
         }
     }
     keep(workers, &day, &found)
         .await
-        .map_err(|error| error.to_string())?;
-    Ok(lost)
+        .map_err(|error| error.to_string())
 }
 
 /// The numbers beyond the complete ones that are here.
@@ -199,13 +193,6 @@ async fn insert(
     if kept.is_empty() {
         return Ok(());
     }
-    let case_id = |notice: &wire::Notice| {
-        let (bank, date) = (&notice.bank_code, notice.notice_date);
-        derive(
-            Uuid::nil(),
-            &format!("notice {bank} {date} {}", notice.notice_number),
-        )
-    };
     sqlx::query(
         "INSERT INTO banking.notice
                 (bank_code, notice_date, notice_number, business_date, transaction_number, amount,
@@ -245,9 +232,18 @@ async fn insert(
             .map(|(_, it)| it.reversed_at)
             .collect::<Vec<_>>(),
     )
-    .bind(kept.iter().map(|(_, it)| case_id(it)).collect::<Vec<_>>())
+    .bind(
+        kept.iter()
+            .map(|(_, it)| case_id(&it.bank_code, it.notice_date, it.notice_number))
+            .collect::<Vec<_>>(),
+    )
     .bind(now)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The id of a notice's case.
+pub(super) fn case_id(bank_code: &str, date: NaiveDate, number: i64) -> Uuid {
+    derive(Uuid::nil(), &format!("notice {bank_code} {date} {number}"))
 }

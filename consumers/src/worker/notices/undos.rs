@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::judge::{Command, Notice};
+use super::kept::{Command, Notice};
 
 /// Looks which of these commands have come back by an undo or are about to, under
 /// their rows' locks: who approves an undo has the same.

@@ -4,7 +4,8 @@ use mypay_bank::client::NotSentWhy;
 use super::*;
 use crate::worker::claim::Task;
 
-fn taken(calls: i32) -> Taken {
+/// A command that was called so often, this time counted in.
+pub(in crate::worker) fn taken(calls: i32) -> Taken {
     Taken {
         firmbanking_id: Uuid::nil(),
         fence: 1,

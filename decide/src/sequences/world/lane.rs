@@ -140,7 +140,7 @@ impl Lane {
                     from,
                     to,
                     amount,
-                    to_holder_name: None,
+                    to_holder_name: (!to_ours).then(|| "김민지".into()),
                     causation_id: None,
                 }));
                 "direct asked"

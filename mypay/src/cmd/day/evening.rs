@@ -26,6 +26,8 @@ pub(super) struct Happened {
     pub(super) payouts: i64,
     /// Commands that met a bank in its maintenance window, and went later.
     pub(super) rested: i64,
+    /// Remittances and payments that recharged first what they lacked.
+    pub(super) top_ups: i64,
 }
 
 impl Happened {
@@ -38,7 +40,9 @@ impl Happened {
                     (SELECT count(*) FROM settlement.payout WHERE carried_for = 'on_hold'),
                     (SELECT count(*) FROM settlement.payout WHERE state = 'COMPLETED'),
                     (SELECT count(DISTINCT firmbanking_id) FROM banking.firmbanking_history
-                      WHERE detail LIKE 'the bank rests%')",
+                      WHERE detail LIKE 'the bank rests%'),
+                    (SELECT count(*) FROM remittance.top_up WHERE state = 'TOPPED_UP')
+                  + (SELECT count(*) FROM payment.top_up WHERE state = 'TOPPED_UP')",
         )
         .fetch_one(&pool)
         .await?;
@@ -49,6 +53,7 @@ impl Happened {
             on_hold: row.try_get(3)?,
             payouts: row.try_get(4)?,
             rested: row.try_get(5)?,
+            top_ups: row.try_get(6)?,
         })
     }
 
@@ -60,13 +65,31 @@ impl Happened {
             on_hold: self.on_hold - before.on_hold,
             payouts: self.payouts - before.payouts,
             rested: self.rested - before.rested,
+            top_ups: self.top_ups - before.top_ups,
         }
+    }
+
+    /// What of it a day must show and did not: a day is green for what it shows.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let missing = self.told().into_iter().filter(|(count, _)| *count <= 0);
+        missing.map(|(_, what)| what).collect()
     }
 
     /// For people.
     pub(super) fn print(&self) {
         println!("also on this day");
-        for (count, what) in [
+        for (count, what) in self.told() {
+            println!("  {count:>6}  {what}");
+        }
+        println!();
+    }
+
+    fn told(&self) -> [(i64, &'static str); 7] {
+        [
+            (
+                self.top_ups,
+                "remittances and payments topped up on the way",
+            ),
             (self.cancels, "cancels of payments, in whole or in part"),
             (
                 self.rested,
@@ -85,10 +108,7 @@ impl Happened {
                 self.on_hold,
                 "nets held back by staff, and paid by a retry after the release",
             ),
-        ] {
-            println!("  {count:>6}  {what}");
-        }
-        println!();
+        ]
     }
 }
 
@@ -110,5 +130,32 @@ pub(super) async fn closes(
             return Ok(closes);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_names_what_it_did_not_show() {
+        let all = Happened {
+            reversals: 1,
+            cancels: 1,
+            not_positive: 1,
+            on_hold: 1,
+            payouts: 1,
+            rested: 1,
+            top_ups: 1,
+        };
+        assert!(all.missing().is_empty());
+        let before = Happened {
+            rested: 1,
+            ..Happened::default()
+        };
+        let missing = all.since(before).missing();
+        assert_eq!(missing.len(), 1);
+        assert!(missing[0].contains("maintenance window"), "{missing:?}");
+        assert_eq!(Happened::default().missing().len(), 7);
     }
 }

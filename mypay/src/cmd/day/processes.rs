@@ -114,7 +114,7 @@ pub(super) fn faults(seed: u64, lost_answers: f64, resting: Option<&str>) -> any
 
 /// Sets the bank's faults, once it answers.
 pub(super) async fn dial_bank(endpoints: &Endpoints, dial: &Dial) -> anyhow::Result<BankClient> {
-    let bank = BankClient::new(ClientConfig::new(&endpoints.bank_url))?;
+    let bank = BankClient::new(ClientConfig::of_environment(&endpoints.bank_url)?)?;
     for _ in 0..50 {
         if bank.dial_faults(dial).await.is_ok() {
             return Ok(bank);

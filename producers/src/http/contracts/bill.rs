@@ -55,9 +55,9 @@ pub(crate) struct BillLine {
 pub(crate) struct BillSums {
     /// Commands that went to the bank, each under its own number.
     commands: i64,
-    /// How often they were sent, calls that did not come through among them: a command
-    /// that the bank says it never had goes out again, under the same number, and is
-    /// charged once.
+    /// How often they were sent, calls that may not have come through among them: a
+    /// command that the bank says it never had goes out again, under the same number,
+    /// and is charged once. A call of which not a byte left is none.
     calls: i64,
     /// Commands that the bank did.
     done: i64,

@@ -62,7 +62,7 @@ pub(crate) struct Closing {
     to_account: Option<String>,
     requested_at: DateTime<Utc>,
     changed_at: DateTime<Utc>,
-    /// Since when the bank has undone the payout: it is kept for the member.
+    /// Since when the bank has, or we have, undone the payout: it is kept for the member.
     reversed_at: Option<DateTime<Utc>>,
 }
 

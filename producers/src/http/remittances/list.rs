@@ -1,8 +1,8 @@
 //! `GET /members/{id}/remittances`, `GET /remittances?state=`.
 //!
 //! A remittance between members has no row of its own: it is its journal entry, and
-//! is read from there. What was rejected before anything moved is in `queue_log`
-//! alone, without whom it concerns: `GET /requests/{id}` tells of it.
+//! is read from there. What was rejected at once is in `queue_log` alone, without whom
+//! it concerns: `GET /requests/{id}` tells of it.
 //!
 //! Pages go down by the request's id, which is unique: no two rows share a place. An
 //! id is as old as its request, not as its commit; so a page never misses what was
@@ -31,7 +31,7 @@ use super::super::members::unknown;
 use super::super::page::{Page, PageQuery};
 use super::super::problem::{Problem, ProblemBody};
 
-/// A remittance that has moved money, or waits to.
+/// A remittance that has moved money, waits to, or has waited to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Remittance {
     /// The id of its request.
@@ -42,7 +42,8 @@ pub(crate) struct Remittance {
     state: String,
     /// Whole won.
     amount: i64,
-    /// Taken besides the amount, whole won; given back where the bank refused.
+    /// Taken besides the amount, whole won; given back where the bank refused, and 0
+    /// where it was rejected before that.
     fee: i64,
     /// The member it goes to; null where it goes to a bank account.
     receiver_id: Option<Uuid>,
@@ -51,15 +52,16 @@ pub(crate) struct Remittance {
     holder_name: Option<String>,
     /// The command to the bank, once there is one.
     firmbanking_id: Option<Uuid>,
-    /// What was, or is being, recharged for it first, whole won.
+    /// What was, or is being, recharged for it first, whole won. Of one that is
+    /// `REJECTED` nevertheless it stays on the balance.
     topped_up: i64,
-    /// Why the bank did not do it; null for as long as it may, and where it is older
-    /// than what `queue_log` keeps.
+    /// Why it was rejected; null of any other, and where a bank refused it before what
+    /// `queue_log` keeps.
     reason: Option<String>,
     /// By the request's id.
     requested_at: Option<DateTime<Utc>>,
     changed_at: DateTime<Utc>,
-    /// Since when the bank has undone it, by the bank's clock.
+    /// Since when the bank has undone it, by the bank's clock; or we have, by ours.
     reversed_at: Option<DateTime<Utc>>,
 }
 
@@ -73,7 +75,8 @@ pub(crate) enum RemittanceState {
     AwaitsBank,
     /// The money is the receiver's.
     Completed,
-    /// The bank has refused it, and the money is the sender's again.
+    /// The bank has refused it, and the money is the sender's again; or it waited for
+    /// its top-up, and could not be done then.
     Rejected,
 }
 
@@ -87,8 +90,8 @@ pub(crate) struct StateQuery {
 
 /// What a member has remitted, the latest requests first.
 ///
-/// Those that have moved money, or wait to; one that was rejected before that is
-/// told of by `GET /requests/{id}`. What the member has received is in its history.
+/// Those that have moved money, wait to, or have waited to; one that was rejected at
+/// once is told of by `GET /requests/{id}`. What the member has received is in its history.
 #[utoipa::path(
     get,
     path = "/members/{id}/remittances",
@@ -123,8 +126,8 @@ pub(crate) async fn of_member(
 
 /// All remittances that are in a state, the latest requests first.
 ///
-/// Those that have moved money, or wait to; one that was rejected before that is
-/// told of by `GET /requests/{id}`. One that changes its state while the list is read
+/// Those that have moved money, wait to, or have waited to; one that was rejected at
+/// once is told of by `GET /requests/{id}`. One that changes its state while the list is read
 /// leaves it.
 #[utoipa::path(
     get,
@@ -175,16 +178,20 @@ fn remittance(row: &PgRow) -> Result<Remittance, sqlx::Error> {
     };
     let request: Option<Kept<RemittanceRequest>> = row.try_get(14)?;
     Ok(match request {
-        Some(Kept(request)) => found.waiting(request),
+        Some(Kept(request)) => found.asked_for(request),
         None => found,
     })
 }
 
 impl Remittance {
-    /// One that waits for its top-up: its row has what it takes of the balance, the
-    /// fee counted in, and the request says the rest.
-    fn waiting(self, request: RemittanceRequest) -> Self {
-        let fee = self.amount - request.amount;
+    /// One that waits for its top-up, or went no further: its row has what it takes of
+    /// the balance, the fee counted in, and the request says the rest.
+    fn asked_for(self, request: RemittanceRequest) -> Self {
+        let fee = match self.reason {
+            // Nothing was taken.
+            Some(_) => 0,
+            None => self.amount - request.amount,
+        };
         let amount = request.amount;
         match request.receiver {
             Receiver::MemberReceiver(member) => Self {
@@ -244,8 +251,16 @@ mod tests {
             amount: 7_000,
             causation_id: None,
         };
-        let told = waiting.waiting(request);
+        let told = waiting.asked_for(request.clone());
         assert_eq!((told.amount, told.fee), (7_000, 500));
         assert_eq!(told.to_bank.as_deref(), Some("004"));
+        let rejected = Remittance {
+            state: "REJECTED".to_owned(),
+            amount: 7_500,
+            reason: Some("top_up_refused".to_owned()),
+            ..told
+        };
+        let told = rejected.asked_for(request);
+        assert_eq!((told.amount, told.fee), (7_000, 0), "nothing was taken");
     }
 }

@@ -10,7 +10,7 @@ use mypay_schemas::remittance::Receiver;
 
 use super::tests::{draw, noon};
 use super::*;
-use crate::model::ledger::{CAP, Command, REMITTANCE_DAY, Whose, top_up};
+use crate::model::ledger::{CAP, Command, REMITTANCE_DAY, Standing, Whose, top_up};
 
 /// What happens next to money, in no order but that of its lane.
 enum Event {
@@ -70,7 +70,7 @@ fn parties(ledger: &Ledger, drawn: &Drawn) -> Option<(usize, Option<usize>, i64,
             }
             Receiver::BankReceiver(_) => (of(&it.sender_id)?, None, it.amount, FEE_TO_BANK),
         },
-        Body::Firmbanking(_) => return None,
+        Body::Firmbanking(_) | Body::Closing(_) => return None,
     })
 }
 
@@ -113,15 +113,21 @@ impl Played<'_> {
         let Some((member, _, amount, fee)) = parties(self.ledger, &drawn) else {
             return Ok(());
         };
+        let cancels = matches!(&drawn.body, Body::Payment(it) if it.cancels.is_some());
+        let closed = self.ledger.members[member].standing == Standing::Closed;
+        if closed && !cancels && !matches!(drawn.outcome, Outcome::Rejected(_)) {
+            return Err(format!("{drawn:?} of a member who has left"));
+        }
         let topic = match &drawn.body {
             Body::Recharge(_) => return self.recharge(drawn, member, amount),
-            Body::Payment(it) if it.cancels.is_some() => {
+            Body::Payment(it) if cancels => {
                 if drawn.outcome == Outcome::Completed {
                     let paid = it.cancels.as_ref().and_then(|id| self.paid.get_mut(id));
                     let left = paid.ok_or("a cancel of what is not paid")?;
                     let back = if it.cancels_rest { *left } else { it.amount };
                     *left -= back;
-                    self.balance[member] += back;
+                    // A closed member has no money: it is kept elsewhere.
+                    self.balance[member] += if closed { 0 } else { back };
                 }
                 return Ok(());
             }
@@ -256,6 +262,7 @@ fn lane(drawn: &Drawn) -> (u8, String) {
         Body::Remittance(it) => (1, it.sender_id.clone()),
         Body::Payment(it) => (2, it.member_id.clone()),
         Body::Firmbanking(it) => (3, it.message_id.clone()),
+        Body::Closing(it) => (4, it.member_id.clone()),
     }
 }
 
@@ -294,6 +301,8 @@ fn a_round_comes_to_the_same_in_every_order() {
     for seed in 0..60 {
         let mut draw = draw(seed);
         for round in 0..3 {
+            draw.closings();
+            banks_do(&mut draw, &mut rng);
             draw.ledger.quiet_on(korean(noon()).date());
             let before = draw.ledger.clone();
             let earlier = before.payments.iter();

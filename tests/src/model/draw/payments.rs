@@ -21,6 +21,9 @@ impl Draw {
             self.ledger.franchises[franchise].id,
         );
         let request = payment(payer, shop, "order", amount);
+        if self.has_left(member) {
+            return Some(rejected(Body::Payment(request), "unknown_member"));
+        }
         let poor = self.is_poor(member);
         let span = &mut self.spans[member];
         match span.covers(Topic::Payment, amount) {

@@ -6,7 +6,7 @@ use chrono::{TimeZone, Utc};
 use mypay_schemas::firmbanking::BankAccount;
 
 use super::*;
-use crate::model::ledger::{Command, Franchise, Member, Whose, key};
+use crate::model::ledger::{Command, Franchise, Member, Standing, Whose, key};
 
 fn account(bank_code: &str, number: usize) -> BankAccount {
     BankAccount {
@@ -34,6 +34,8 @@ pub(in crate::model) fn town() -> Ledger {
             0
         },
         perhaps_sent: 0,
+        standing: Standing::Open,
+        unclaimed: 0,
     };
     let franchise = |number: usize| Franchise {
         id: Uuid::now_v7(),
@@ -87,6 +89,7 @@ fn shown(drawn: &Drawn) -> String {
         (Body::Payment(it), outcome) if it.cancels.is_some() => format!("cancel {outcome:?}"),
         (Body::Payment(_), outcome) => format!("payment {outcome:?}"),
         (Body::Firmbanking(_), outcome) => format!("firmbanking {outcome:?}"),
+        (Body::Closing(_), outcome) => format!("closing {outcome:?}"),
     }
 }
 
@@ -99,6 +102,18 @@ fn seen(
     for seed in seeds {
         let mut draw = draw(seed);
         for round in 0..4 {
+            let closings = draw.closings();
+            let of_the_kept = draw.ledger.commands.iter().filter(|it| match it.whose {
+                Whose::Closing(member) => draw.ledger.members[member].standing == Standing::Closed,
+                _ => false,
+            });
+            *seen
+                .entry("payout of what was kept".to_owned())
+                .or_default() += of_the_kept.count() as u32;
+            for drawn in &closings {
+                *seen.entry(shown(drawn)).or_default() += 1;
+            }
+            banks_answer(&mut draw, &done);
             let drawn = draw.round(120, noon());
             assert_eq!(drawn.len(), 120, "seed {seed}, round {round}");
             for drawn in &drawn {
@@ -111,6 +126,14 @@ fn seen(
             for member in &draw.ledger.members {
                 assert!(member.balance >= 0, "seed {seed}: {member:?}");
                 assert_eq!(member.pending, 0, "seed {seed}: {member:?}");
+                let (left, kept) = (member.standing != Standing::Open, member.unclaimed);
+                assert_ne!(
+                    member.standing,
+                    Standing::Closing,
+                    "seed {seed}: {member:?}"
+                );
+                assert!(!left || member.balance == 0, "seed {seed}: {member:?}");
+                assert!(left || kept == 0, "seed {seed}: {member:?}");
             }
             assert!(draw.ledger.after.is_empty());
         }
@@ -129,8 +152,17 @@ fn every_rejection_and_top_up_is_drawn() {
         "payment Rejected(\"balance_cap_exceeded\")",
         "payment Rejected(\"insufficient_funds\")",
         "payment AwaitsBank",
+        "payment Rejected(\"unknown_member\")",
+        "remittance Rejected(\"unknown_receiver\")",
+        "closing Completed",
+        "closing AwaitsBank",
+        "closing Rejected(\"no_bank_account\")",
+        "closing Rejected(\"balance_not_empty\")",
+        "closing Rejected(\"member_closed\")",
+        "payout of what was kept",
     ] {
-        assert!(seen.contains_key(what), "no {what} in {seen:#?}");
+        let count = seen.get(what).copied().unwrap_or(0);
+        assert!(count > 0, "no {what} in {seen:#?}");
     }
     // A few in each of the eighty rounds.
     for flow in ["remittance", "payment"] {
@@ -169,7 +201,9 @@ fn transfers_of_a_round_are_told_apart() {
 fn the_same_seed_draws_the_same() {
     let outcomes = |seed| {
         let mut draw = draw(seed);
-        let drawn = draw.round(120, noon());
+        let mut drawn = draw.closings();
+        banks_answer(&mut draw, |_, by_chance| by_chance);
+        drawn.extend(draw.round(120, noon()));
         drawn.iter().map(shown).collect::<Vec<_>>()
     };
     assert_eq!(outcomes(7), outcomes(7));

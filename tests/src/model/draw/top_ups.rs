@@ -61,7 +61,7 @@ impl Draw {
     /// A request of somebody with an account who has too little for it.
     pub(super) fn short_one(&mut self) -> Option<Drawn> {
         let (member, other) = (self.member(), self.member());
-        if self.is_poor(member) {
+        if self.is_poor(member) || self.has_left(member) {
             return None;
         }
         match self.rng.u32(0..3) {

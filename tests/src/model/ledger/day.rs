@@ -67,6 +67,8 @@ mod tests {
             pending: 0,
             sent,
             perhaps_sent,
+            standing: Default::default(),
+            unclaimed: 0,
         }
     }
 

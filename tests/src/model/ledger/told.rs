@@ -26,6 +26,7 @@ impl Ledger {
             Whose::Recharge(_) => vec![(Flow::Recharge, request, must)],
             Whose::Remittance(_) => vec![(Flow::Remittance, request, must)],
             Whose::Direct => vec![(Flow::Firmbanking, request, must)],
+            Whose::Closing(_) => vec![(Flow::Closing, request, must)],
             Whose::Settlement(_) => Vec::new(),
             Whose::TopUp(_) => self.told_of_top_up(request, must),
         }

@@ -372,52 +372,52 @@ fn rejected(world: &World, members: &[Uuid]) -> anyhow::Result<Vec<Case>> {
         (
             "a zero byte in the holder",
             bank("004", "123456789012", "a\0b"),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "a long holder",
             bank("004", "123456789012", &"김".repeat(10_000)),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "no holder",
             bank("004", "123456789012", " "),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "a filler for a holder",
             bank("004", "123456789012", "\u{3164}"),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "a holder with a blank without width",
             bank("004", "123456789012", "김\u{200b}철수"),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "a holder that is turned around",
             bank("004", "123456789012", "\u{202e}수철김"),
-            "invalid_field",
+            "invalid_holder_name",
         ),
         (
             "a zero byte in the account",
             bank("004", "12345\x006789012", "김철수"),
-            "invalid_field",
+            "invalid_account_number",
         ),
         (
             "a long account",
             bank("004", &"1".repeat(10_000), "김철수"),
-            "invalid_field",
+            "invalid_account_number",
         ),
         (
             "an account number of five digits",
             bank("004", "1-2345", "김철수"),
-            "invalid_field",
+            "invalid_account_number",
         ),
         (
             "a bank that is none",
             bank("kakao", "123456789012", "김철수"),
-            "invalid_field",
+            "invalid_bank_code",
         ),
     ];
     let cases = requests.into_iter().map(|(name, request, reason)| {

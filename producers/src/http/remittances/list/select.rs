@@ -35,9 +35,11 @@ macro_rules! of_page {
                 ON q.message_id = o.remittance_id AND q.consumer = 'remittance'
              WHERE p.lies = 'payout'
              UNION ALL
-            SELECT t.remittance_id, t.member_id, t.state, t.needed, 0,
+            SELECT t.remittance_id, t.member_id,
+                   CASE WHEN t.rejected_for IS NULL THEN t.state ELSE 'REJECTED' END, t.needed, 0,
                    NULL, NULL, NULL, NULL, NULL,
-                   t.amount, NULL, t.changed_at, NULL, t.request
+                   CASE WHEN t.state = 'REFUSED' THEN 0 ELSE t.amount END, t.rejected_for,
+                   t.changed_at, NULL, t.request
               FROM page p
               JOIN remittance.top_up t ON t.remittance_id = p.remittance_id
              WHERE p.lies = 'top_up'
@@ -62,7 +64,11 @@ pub(super) const OF_MEMBER: &str = of_page!(
                    ORDER BY remittance_id DESC LIMIT $2)
                   UNION ALL
                  SELECT remittance_id, 'top_up' FROM remittance.top_up
-                  WHERE member_id = $4 AND state = 'AWAITS_TOP_UP' AND remittance_id < $1) AS all_of_it
+                  WHERE member_id = $4 AND state = 'AWAITS_TOP_UP' AND remittance_id < $1
+                  UNION ALL
+                 (SELECT remittance_id, 'top_up' FROM remittance.top_up
+                   WHERE member_id = $4 AND rejected_for IS NOT NULL AND remittance_id < $1
+                   ORDER BY remittance_id DESC LIMIT $2)) AS all_of_it
           ORDER BY remittance_id DESC LIMIT $2
      )"
 );
@@ -83,7 +89,7 @@ const COMPLETED: &str = of_page!(
      )"
 );
 
-/// What waits for its bank, or was refused by it: by the index of these two states.
+/// What waits for its bank: by the index of this state and of what a bank refused.
 const AWAITS_BANK: &str = of_page!(
     "WITH page AS MATERIALIZED (
          SELECT remittance_id, 'payout' AS lies FROM remittance.payout
@@ -91,10 +97,19 @@ const AWAITS_BANK: &str = of_page!(
           ORDER BY remittance_id DESC LIMIT $2
      )"
 );
+
+/// What its bank refused, by the same index; and what was rejected because its top-up
+/// was refused, or although it was topped up, by the index that has nothing else.
 const REJECTED: &str = of_page!(
     "WITH page AS MATERIALIZED (
-         SELECT remittance_id, 'payout' AS lies FROM remittance.payout
-          WHERE state = 'REJECTED' AND remittance_id < $1
+         SELECT remittance_id, lies
+           FROM ((SELECT remittance_id, 'payout' AS lies FROM remittance.payout
+                   WHERE state = 'REJECTED' AND remittance_id < $1
+                   ORDER BY remittance_id DESC LIMIT $2)
+                  UNION ALL
+                 (SELECT remittance_id, 'top_up' FROM remittance.top_up
+                   WHERE rejected_for IS NOT NULL AND remittance_id < $1
+                   ORDER BY remittance_id DESC LIMIT $2)) AS all_of_it
           ORDER BY remittance_id DESC LIMIT $2
      )"
 );

@@ -1,43 +1,44 @@
-//! What a notice makes of our command: a function of the two.
+//! What a bank's notice, that it has undone a command, makes of our command.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use mypay_decide::firmbanking::draws;
+use chrono::NaiveDate;
 use mypay_schemas::identity::time_of;
 use uuid::Uuid;
 
-/// A notice, as the bank wrote it.
-#[derive(Debug, Clone)]
-pub(super) struct Notice {
-    pub(super) bank_code: String,
-    pub(super) notice_date: NaiveDate,
-    pub(super) notice_number: i64,
-    pub(super) business_date: NaiveDate,
-    pub(super) number: i32,
-    pub(super) amount: i64,
-    pub(super) reversed_at: DateTime<Utc>,
+use crate::firmbanking::draws;
+
+/// A notice, as far as its meaning hangs on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Notice {
+    /// The business date of what it undoes.
+    pub business_date: NaiveDate,
+    /// Our number of that, as the bank tells it.
+    pub number: i32,
+    /// Whole won.
+    pub amount: i64,
 }
 
 /// Our command of a notice's number.
-#[derive(Debug, Clone)]
-pub(super) struct Command {
-    pub(super) firmbanking_id: Uuid,
-    pub(super) state: String,
-    pub(super) amount: i64,
-    pub(super) purpose: String,
-    pub(super) origin_id: Option<Uuid>,
-    pub(super) correlation_id: String,
-    pub(super) traceparent: Option<String>,
+#[derive(Debug, Clone, Copy)]
+pub struct Command<'a> {
+    /// Its id, which carries its time.
+    pub firmbanking_id: Uuid,
+    /// As `banking.firmbanking` has it.
+    pub state: &'a str,
+    /// Whole won.
+    pub amount: i64,
+    /// What it was for.
+    pub purpose: &'a str,
+    /// Whether a flow asked for it; else it is a direct command of staff.
+    pub is_of_flow: bool,
     /// Whether it has come back before.
-    pub(super) came_back: bool,
-    /// The bank of the receiving account, where that is ours too.
-    pub(super) to_ours: Option<String>,
+    pub came_back: bool,
     /// Whether a transfer that undoes it is approved, and its bank has yet to answer.
-    pub(super) being_undone: bool,
+    pub being_undone: bool,
 }
 
 /// What is made of a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Judged {
+pub enum Judged {
     /// Our command is not settled: the notice was faster than the answer. Or it is
     /// being undone, which may give the money back as well.
     Waits,
@@ -48,7 +49,8 @@ pub(super) enum Judged {
 }
 
 impl Judged {
-    pub(super) fn state(&self) -> &'static str {
+    /// As `banking.notice` has it.
+    pub fn state(&self) -> &'static str {
         match self {
             Judged::Waits => "waits",
             Judged::Reversed => "reversed",
@@ -56,7 +58,8 @@ impl Judged {
         }
     }
 
-    pub(super) fn detail(&self) -> Option<&str> {
+    /// For people.
+    pub fn detail(&self) -> Option<&str> {
         match self {
             Judged::Case(why) => Some(why),
             Judged::Waits | Judged::Reversed => None,
@@ -65,16 +68,12 @@ impl Judged {
 }
 
 /// Judges a notice. `again`: another one has just undone the same command. `oldest`:
-/// from when on ids are remembered.
-pub(super) fn judge(
-    notice: &Notice,
-    command: Option<&Command>,
-    again: bool,
-    oldest: i64,
-) -> Judged {
+/// from when on ids are remembered, milliseconds since the epoch.
+pub fn judge(notice: &Notice, command: Option<&Command<'_>>, again: bool, oldest: i64) -> Judged {
     let case = |why: String| Judged::Case(why);
     let Some(command) = command else {
-        return case(format!("no command of ours is {}", super::shown(notice)));
+        let (date, number) = (notice.business_date, notice.number.unsigned_abs());
+        return case(format!("no command of ours is {date} number {number:06}"));
     };
     if command.came_back || again {
         return case("the command came back before, by another notice or an undo".to_string());
@@ -85,8 +84,8 @@ pub(super) fn judge(
             notice.amount, command.amount
         ));
     }
-    if draws(&command.purpose) {
-        let purpose = &command.purpose;
+    if draws(command.purpose) {
+        let purpose = command.purpose;
         return case(format!(
             "a command of the {purpose}: money was drawn, and only payouts come back"
         ));
@@ -95,10 +94,10 @@ pub(super) fn judge(
     if command.being_undone {
         return Judged::Waits;
     }
-    match command.state.as_str() {
+    match command.state {
         // Its flow could not claim what is told of it: only half would be undone. A
         // direct command has no flow.
-        "done" if command.origin_id.is_some() && time_of(command.firmbanking_id) < oldest => case(
+        "done" if command.is_of_flow && time_of(command.firmbanking_id) < oldest => case(
             "a command of a week that queue_log has forgotten: its flow cannot undo it".to_string(),
         ),
         "done" => Judged::Reversed,
@@ -112,29 +111,21 @@ mod tests {
     use super::*;
 
     fn notice() -> Notice {
-        let date = NaiveDate::from_ymd_opt(2026, 3, 2).unwrap_or_default();
         Notice {
-            bank_code: "004".into(),
-            notice_date: date,
-            notice_number: 1,
-            business_date: date,
+            business_date: NaiveDate::from_ymd_opt(2026, 3, 2).unwrap_or_default(),
             number: 42,
             amount: 5_000,
-            reversed_at: DateTime::UNIX_EPOCH,
         }
     }
 
-    fn command(state: &str) -> Command {
+    fn command(state: &str) -> Command<'_> {
         Command {
             firmbanking_id: Uuid::nil(),
-            state: state.into(),
+            state,
             amount: 5_000,
-            purpose: "remittance".into(),
-            origin_id: None,
-            correlation_id: String::new(),
-            traceparent: None,
+            purpose: "remittance",
+            is_of_flow: false,
             came_back: false,
-            to_ours: None,
             being_undone: false,
         }
     }
@@ -181,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_fits_no_command_of_ours_is_for_people() {
-        let case = |command: Option<Command>, again| {
+        let case = |command: Option<Command<'_>>, again| {
             assert!(matches!(
                 judge(&notice(), command.as_ref(), again, 1),
                 Judged::Case(_)
@@ -190,7 +181,7 @@ mod tests {
         // From before the horizon: its flow could not undo it.
         case(
             Some(Command {
-                origin_id: Some(Uuid::nil()),
+                is_of_flow: true,
                 ..command("done")
             }),
             false,
@@ -215,7 +206,7 @@ mod tests {
         for drawn in ["recharge", "undo"] {
             case(
                 Some(Command {
-                    purpose: drawn.into(),
+                    purpose: drawn,
                     ..command("done")
                 }),
                 false,
