@@ -220,8 +220,9 @@ impl BankMetrics {
         self.outbox_is_behind(0.0);
         self.parked("recharge", 0);
         self.limited(bank);
-        self.numbered(bank, 1);
+        self.numbered(bank.to_owned(), 1);
         self.noticed(bank, "reversed");
-        self.missing(bank, 0);
+        self.missing(bank.to_owned(), 0);
+        self.can_contradict(bank);
     }
 }
