@@ -223,5 +223,6 @@ impl BankMetrics {
         self.numbered(bank.to_owned(), 1);
         self.noticed(bank, "reversed");
         self.missing(bank.to_owned(), 0);
+        self.can_contradict(bank);
     }
 }
