@@ -71,7 +71,7 @@ fn the_sequences_go_everywhere() {
 }
 
 /// Where sequences must get to.
-const PLACES: [&str; 74] = [
+const PLACES: [&str; 75] = [
     "recharge awaits its bank",
     "recharge invalid_amount",
     "recharge below_recharge_minimum",
@@ -115,6 +115,7 @@ const PLACES: [&str; 74] = [
     "a command without a contract",
     "a command that names our account of before",
     "a direct command from our account of before",
+    "a direct command to our account of before",
     "a reversal before the result",
     "a shortfall",
     "a message again",
