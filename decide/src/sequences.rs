@@ -72,7 +72,7 @@ fn the_sequences_go_everywhere() {
 }
 
 /// Where sequences must get to.
-const PLACES: [&str; 76] = [
+const PLACES: [&str; 77] = [
     "recharge awaits its bank",
     "recharge invalid_amount",
     "recharge below_recharge_minimum",
@@ -118,6 +118,7 @@ const PLACES: [&str; 76] = [
     "a command without a contract",
     "a command that names our account of before",
     "a direct command from our account of before",
+    "a direct command to our account of before",
     "a reversal before the result",
     "a shortfall",
     "a message again",

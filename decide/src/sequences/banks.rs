@@ -186,12 +186,16 @@ impl World {
                     (it.request.from, it.request.to) = (taken.from, taken.to);
                 });
             }
-            Err(reason @ (Reason::NoContract | Reason::NotOurAccount)) => {
-                if reason == Reason::NotOurAccount && command.origin.is_some() {
-                    self.wrong = Some("a command of ours is refused for our account".into());
+            Err(
+                reason @ (Reason::NoContract | Reason::NotOurAccount | Reason::MissingHolderName),
+            ) => {
+                if reason != Reason::NoContract && command.origin.is_some() {
+                    self.wrong = Some("a command of ours is refused for its accounts".into());
                 }
                 self.see(match reason {
                     Reason::NoContract => "a command without a contract",
+                    // It named no holder, as the account was ours when it was asked for.
+                    Reason::MissingHolderName => "a direct command to our account of before",
                     _ => "a direct command from our account of before",
                 });
                 self.set(id, CommandState::Refused);
