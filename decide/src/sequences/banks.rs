@@ -331,7 +331,8 @@ impl World {
             let busy = busy
                 .into_iter()
                 .any(|state| self.one_in(state, 0).is_some());
-            if self.topics.is_empty() && !busy {
+            // What is wrong may never come to rest.
+            if self.topics.is_empty() && !busy || self.wrong.is_some() {
                 return;
             }
         }
