@@ -208,6 +208,7 @@ struct Payout {
     pays_out: bool,
     state: String,
     came_back: bool,
+    is_told_back: bool,
     is_forgotten: bool,
     receivers_bank: String,
     has_contract: bool,
@@ -221,6 +222,8 @@ impl Payout {
             "its bank has not done it"
         } else if self.came_back {
             "it has come back"
+        } else if self.is_told_back {
+            "its bank tells that it came back: see its notice"
         } else if self.is_forgotten {
             "it is of a week that queue_log has forgotten: its flow could not give the money back"
         } else if !self.has_contract {
@@ -246,7 +249,11 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
                 (SELECT oldest_week FROM queue_log_horizon), f.to_bank,
                 EXISTS (SELECT FROM banking.contract c
                          WHERE c.bank_code = f.to_bank AND c.status = 'ACTIVE'
-                           AND c.expires_on >= $3)
+                           AND c.expires_on >= $3),
+                EXISTS (SELECT FROM banking.notice n
+                         WHERE n.bank_code = f.from_bank AND n.business_date = f.business_date
+                           AND n.transaction_number = f.transaction_number
+                           AND n.state IN ('waits', 'case'))
            FROM banking.firmbanking f WHERE f.firmbanking_id = $1",
     )
     .bind(firmbanking_id)
@@ -263,6 +270,7 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
         is_forgotten: oldest.is_some_and(|week| time_of(firmbanking_id) < week * WEEK),
         receivers_bank: row.try_get(4)?,
         has_contract: row.try_get(5)?,
+        is_told_back: row.try_get(6)?,
     })
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::commands::number;
 use super::entry::{Line, difference};
 use crate::data::Data;
-use crate::flows::{Command, Reversal, State};
+use crate::flows::{Command, Reversal, Stage, State};
 use crate::ledger::Side;
 use crate::report::Check;
 use crate::rows::shown;
@@ -187,7 +187,12 @@ fn untold(data: &Data, check: &mut Check) {
         .filter(|line| line.kind == LineKind::Reversal)
         .filter_map(|line| Some((line, known.get(&line.key())?)))
         .filter(|(line, command)| line.bank == command.from_bank)
-        .filter(|(_, command)| find(&data.tables.reversals, command.id).is_empty());
+        .filter(|(_, command)| find(&data.tables.reversals, command.id).is_empty())
+        // Its notice waits until it is known what became of our own undo.
+        .filter(|(_, command)| {
+            let undo = find(&data.tables.undos, command.id).first();
+            undo.is_none_or(|undo| undo.stage != Stage::Awaits)
+        });
     for (line, command) in untold {
         check.offend_with(|| {
             let problem = format!(

@@ -19,12 +19,18 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
         // could be understood, so nothing is sent, and what was is for people.
         let next = match taken.task {
             Task::Inquire(..) | Task::Overdue | Task::Altered => Next::Manual,
-            Task::Holder(..) | Task::Send(..) | Task::Lapsed => Next::refused("no_contract"),
+            Task::Holder(..) | Task::Send(..) | Task::Lapsed | Task::CameBack => {
+                Next::refused("no_contract")
+            }
         };
         let detail = format!("bank {bank_code} is not in the table of answer codes");
         return not_called(&taken, next, detail);
     };
     match &taken.task {
+        Task::CameBack => {
+            let detail = "the bank has told that the payout came back, and nothing was sent";
+            not_called(&taken, Next::refused("came_back"), detail.to_string())
+        }
         Task::Lapsed => {
             let detail = "the contract is not in force, and nothing was sent";
             not_called(&taken, Next::refused("no_contract"), detail.to_string())
@@ -124,7 +130,7 @@ fn counted(task: &Task) -> Option<Counted> {
         Task::Send(..) => Some(Counted::Call),
         Task::Inquire(..) => Some(Counted::Inquiry),
         Task::Holder(_, asked_on) => asked_on.map(Counted::Holder),
-        Task::Lapsed | Task::Overdue | Task::Altered => None,
+        Task::Lapsed | Task::CameBack | Task::Overdue | Task::Altered => None,
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) enum Task {
     Send(NaiveDate, u32),
     /// Ask what became of it, by its number.
     Inquire(NaiveDate, u32),
+    /// Nothing: it is to undo a payout that its bank has undone, and not a byte has left.
+    CameBack,
     /// Nothing: the contract is no longer in force, and not a byte has left.
     Lapsed,
     /// Nothing: no inquiry fits in any more before the right to it lapses.
@@ -184,7 +186,15 @@ async fn due(
                 coalesce(sent_at, now()), inquiries, calls, inquiry_tries, send_tries, holder_tries,
                 EXISTS (SELECT FROM banking.contract c
                          WHERE c.bank_code = $1 AND c.status = 'ACTIVE' AND c.expires_on >= $4),
-                state, business_date, transaction_number, due_at, content_hash
+                state, business_date, transaction_number, due_at, content_hash,
+                -- An undo, of which the bank has told meanwhile that the payout came back.
+                purpose = 'undo' AND EXISTS (
+                    SELECT FROM banking.firmbanking p
+                      JOIN banking.notice n ON n.bank_code = p.from_bank
+                       AND n.business_date = p.business_date
+                       AND n.transaction_number = p.transaction_number
+                     WHERE p.firmbanking_id = firmbanking.origin_id
+                       AND n.state IN ('waits', 'case'))
            FROM banking.firmbanking
           WHERE from_bank = $1 AND due_at <= now() AND holder_checked
             AND state IN ('pending', 'sending', 'unknown') AND (state = 'pending') = $3
@@ -214,6 +224,8 @@ fn of_row(row: &PgRow) -> Result<Due, sqlx::Error> {
     taken.task = match number {
         // What has a number was ordered while the contract was in force.
         None if !in_force => Task::Lapsed,
+        // Not a byte has left: the receiver would pay a second time.
+        None if row.try_get(19)? => Task::CameBack,
         // Numbered later.
         None => Task::Send(NaiveDate::MIN, 0),
         Some((date, number)) if state != "pending" => Task::Inquire(date, number),

@@ -143,6 +143,7 @@ impl Bank {
             Task::Send(..) => "transfer",
             Task::Inquire(..) => "inquiry",
             Task::Lapsed => "lapsed",
+            Task::CameBack => "came_back",
             Task::Overdue => "overdue",
             Task::Altered => "altered",
         };

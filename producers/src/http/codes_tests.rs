@@ -157,6 +157,7 @@ fn every_reason_of_a_result_is_described_and_nothing_else_is() {
     // An operator's decisions, and what a bank or we have undone.
     let others = [
         "refused_by_operator",
+        "came_back",
         "given_up",
         "reversed_by_bank",
         "undone",

@@ -49,7 +49,7 @@ impl Leased {
                     .then(|| "no answer was kept while its lease lasted".to_owned()),
                 ..kept("unknown")
             },
-            Task::Holder(..) | Task::Lapsed | Task::Altered => kept("pending"),
+            Task::Holder(..) | Task::Lapsed | Task::CameBack | Task::Altered => kept("pending"),
         }
     }
 }
