@@ -15,6 +15,9 @@ use crate::error::AuditError;
 
 /// How long a question to the brokers may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a leader or coordinator may be on the move: on a busy machine a broker hears
+/// late of who leads.
+const MOVING: Duration = Duration::from_secs(60);
 
 /// How long an open transaction is waited for. The brokers end one that nobody
 /// ends after its producer's time-out, which for ours is 20 seconds.
@@ -171,7 +174,7 @@ pub(crate) fn committed(
 /// moment that it is not the one. Leaders move back by themselves some minutes
 /// after a broker was away.
 fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MOVING;
     loop {
         match ask() {
             Err(error)

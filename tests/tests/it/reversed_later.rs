@@ -147,7 +147,7 @@ async fn numbered_on(world: &World, date: NaiveDate, commands: &[Uuid]) -> anyho
          )
          UPDATE banking.firmbanking f
             SET business_date = $2, transaction_number = n.number::int, due_at = now(),
-                leased_until = NULL
+                leased_until = NULL, content_hash = NULL
            FROM numbered n WHERE n.firmbanking_id = f.firmbanking_id",
     )
     .bind(commands)
