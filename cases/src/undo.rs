@@ -5,7 +5,9 @@
 //! proposed and approved; the workers ask for the command, and what its bank makes of it
 //! they write down (`consumers/src/worker/undos.rs`).
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use mypay_decide::limits::korean_day;
+use mypay_idempotency::horizon;
 use mypay_schemas::firmbanking::{
     PURPOSE_CLOSING, PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_UNDO, id_of_command,
 };
@@ -19,8 +21,6 @@ use crate::invalid::{Invalid, check_operator, check_words};
 
 /// What pays out: commands of these purposes can be undone.
 const PAYOUTS: [&str; 3] = [PURPOSE_REMITTANCE, PURPOSE_SETTLEMENT, PURPOSE_CLOSING];
-/// A week of `queue_log`, in milliseconds.
-const WEEK: i64 = 7 * 24 * 3_600_000;
 
 /// An undo that is proposed.
 #[derive(Debug, Clone)]
@@ -246,7 +246,7 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
     let row = sqlx::query(
         "SELECT f.purpose = ANY($2), f.state,
                 EXISTS (SELECT FROM banking.reversal r WHERE r.firmbanking_id = f.firmbanking_id),
-                (SELECT oldest_week FROM queue_log_horizon), f.to_bank,
+                f.to_bank,
                 EXISTS (SELECT FROM banking.contract c
                          WHERE c.bank_code = f.to_bank AND c.status = 'ACTIVE'
                            AND c.expires_on >= $3),
@@ -258,19 +258,18 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
     )
     .bind(firmbanking_id)
     .bind(&PAYOUTS[..])
-    // Today in Korea, which has no summer time.
-    .bind((Utc::now() + TimeDelta::hours(9)).date_naive())
-    .fetch_one(connection)
+    .bind(korean_day(Utc::now()))
+    .fetch_one(&mut *connection)
     .await?;
-    let oldest: Option<i64> = row.try_get(3)?;
+    let oldest = horizon::oldest(connection).await?;
     Ok(Payout {
         pays_out: row.try_get(0)?,
         state: row.try_get(1)?,
         came_back: row.try_get(2)?,
-        is_forgotten: oldest.is_some_and(|week| time_of(firmbanking_id) < week * WEEK),
-        receivers_bank: row.try_get(4)?,
-        has_contract: row.try_get(5)?,
-        is_told_back: row.try_get(6)?,
+        is_forgotten: time_of(firmbanking_id) < oldest,
+        receivers_bank: row.try_get(3)?,
+        has_contract: row.try_get(4)?,
+        is_told_back: row.try_get(5)?,
     })
 }
 

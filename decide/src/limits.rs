@@ -1,6 +1,6 @@
 //! Amounts that staff may set; the defaults are the domain's.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// The largest amount of any single request, whole won.
 ///
@@ -103,6 +103,11 @@ impl Limits {
 /// The day in Korea that an instant belongs to.
 pub fn korean_day(at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&chrono_tz::Asia::Seoul).date_naive()
+}
+
+/// When a day in Korea ends: at 15:00 UTC, since Korea has no summer time.
+pub fn korean_day_end(date: NaiveDate) -> DateTime<Utc> {
+    (date.succ_opt().unwrap_or(date).and_time(NaiveTime::MIN) - TimeDelta::hours(9)).and_utc()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use mypay_bank::dummy::Dial;
 use mypay_bank::wire::{AccountKind, AccountSeed};
 use mypay_bank::{BankClient, ClientConfig};
 use mypay_decide::limits::korean_day;
+use mypay_schemas::Flow;
 use mypay_schemas::firmbanking::{BankAccount, FirmbankingRequest};
 use reqwest::Method;
 use serde_json::json;
@@ -15,6 +16,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::edge::Client;
+use crate::requests::Outgoing;
 use crate::wait::eventually;
 use crate::world::World;
 
@@ -45,6 +47,28 @@ pub fn command(from: BankAccount, to: BankAccount, amount: i64) -> FirmbankingRe
         to,
         amount,
         causation_id: None,
+    }
+}
+
+impl World {
+    /// Direct commands of 1,000 won each of one bank, and their messages.
+    ///
+    /// # Errors
+    /// What cannot be encoded.
+    pub fn commands(
+        &self,
+        from_bank: &str,
+        to: &BankAccount,
+        count: usize,
+    ) -> anyhow::Result<(Vec<Uuid>, Vec<Outgoing>)> {
+        let mut ids = Vec::new();
+        let mut messages = Vec::new();
+        for _ in 0..count {
+            let request = command(corporate(from_bank), to.clone(), 1_000);
+            ids.push(Uuid::try_parse(&request.message_id)?);
+            messages.push(self.message(Flow::Firmbanking, &request)?);
+        }
+        Ok((ids, messages))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Our side of a day, from one snapshot.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{Days, NaiveDate};
 use mypay_bank::wire::Total;
 use mypay_decide::AccountKind;
 use mypay_decide::account::bank_owner;
+use mypay_decide::limits::korean_day_end;
 use mypay_schemas::identity::derive;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
@@ -184,15 +185,10 @@ async fn opened_later(
           WHERE entry_id = $1 AND posted_at >= $2",
     )
     .bind(derive(Uuid::nil(), &format!("opening {bank_code}")))
-    .bind(end_of(date))
+    .bind(korean_day_end(date))
     .fetch_one(connection)
     .await?;
     Ok(row.try_get(0)?)
-}
-
-/// Korea has no summer time: a day ends at 15:00 UTC.
-fn end_of(date: NaiveDate) -> DateTime<Utc> {
-    (date.succ_opt().unwrap_or(date).and_time(NaiveTime::MIN) - TimeDelta::hours(9)).and_utc()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

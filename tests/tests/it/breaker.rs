@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use mypay_bank::dummy::{BankDial, Dial};
-use mypay_schemas::Flow;
-use mypay_tests::banks::{command, corporate, today};
-use mypay_tests::requests::Outgoing;
+use mypay_tests::banks::{corporate, today};
 use mypay_tests::{World, eventually};
 use sqlx::Row;
 use uuid::Uuid;
@@ -15,23 +13,6 @@ use uuid::Uuid;
 use crate::day::LONG;
 
 const EACH: usize = 300;
-
-/// Commands to a bank, and their messages.
-fn commands(
-    world: &World,
-    bank_code: &str,
-    to: &mypay_schemas::firmbanking::BankAccount,
-    count: usize,
-) -> anyhow::Result<(Vec<Uuid>, Vec<Outgoing>)> {
-    let mut ids = Vec::new();
-    let mut messages = Vec::new();
-    for _ in 0..count {
-        let request = command(corporate(bank_code), to.clone(), 1_000);
-        ids.push(Uuid::try_parse(&request.message_id)?);
-        messages.push(world.message(Flow::Firmbanking, &request)?);
-    }
-    Ok((ids, messages))
-}
 
 /// Of two banks one hangs. The other's commands are done as if it did not; the
 /// one that hangs is called a few times and then left alone, and its commands wait
@@ -69,8 +50,8 @@ async fn a_bank_that_hangs_is_left_alone_and_costs_the_others_nothing() -> anyho
     ];
     let firmbanking = world.start("firmbanking", &args)?;
     // Between our own accounts: nobody is asked about them first.
-    let (hanging, first) = commands(&world, "088", &corporate("004"), EACH)?;
-    let (well, second) = commands(&world, "004", &corporate("088"), EACH)?;
+    let (hanging, first) = world.commands("088", &corporate("004"), EACH)?;
+    let (well, second) = world.commands("004", &corporate("088"), EACH)?;
     world.send(first).await?;
     eventually("the bank to hang", LONG, async || {
         let states = world.command_states(&hanging).await?;
@@ -136,7 +117,7 @@ async fn a_day_whose_numbers_are_used_up_goes_on_tomorrow() -> anyhow::Result<()
     };
     last(949_998).await?;
     let firmbanking = world.consume("firmbanking")?;
-    let (ids, messages) = commands(&world, "088", &to, 5)?;
+    let (ids, messages) = world.commands("088", &to, 5)?;
     world.send(messages).await?;
     world.await_commands(&ids, "done", 2, LONG).await?;
     eventually("three commands that wait for tomorrow", LONG, async || {

@@ -15,7 +15,7 @@ use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::money::Reckoning;
 use mypay_tests::requests::{Outgoing, payout, remittance};
 use mypay_tests::topic::Offsets;
-use mypay_tests::{World, eventually};
+use mypay_tests::{Program, World, eventually};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -37,6 +37,14 @@ struct Case {
     reckoning: Reckoning,
     results: Offsets,
     dead: Offsets,
+}
+
+/// A bank's answer that is parked, and what waits for it.
+struct ParkedAnswer {
+    remittance: Uuid,
+    command: Uuid,
+    result: Uuid,
+    consumers: [Program; 2],
 }
 
 impl Case {
@@ -73,6 +81,55 @@ impl Case {
             .collect::<Result<Vec<Outgoing>, _>>()?;
         self.world.send(messages).await?;
         self.world.drained(Flow::Remittance, LONG).await
+    }
+
+    /// A remittance to a bank whose answer is parked behind a defect.
+    async fn parked_answer(&mut self) -> anyhow::Result<ParkedAnswer> {
+        let bank = self.world.banks(&["004"]).await?;
+        let to = self.world.receiver(&bank, "020").await?;
+        let receiver = BankReceiver {
+            bank_code: to.bank_code,
+            account_number: to.account_number,
+            holder_name: HOLDER.into(),
+        };
+        let request = payout(self.members[0], receiver, DEFECTIVE);
+        self.asked.add(&request.message_id, Must::Complete);
+        let id = Uuid::try_parse(&request.message_id)?;
+        let command = id_of_command(PURPOSE_REMITTANCE, id);
+        let result = derive(command, "result");
+        broken(&self.world, CONFIRMED).await?;
+        let remittance = self.world.consume("remittance")?;
+        let firmbanking = self.world.consume("firmbanking")?;
+        self.send(&[&request]).await?;
+        eventually("the bank's result to be parked", LONG, async || {
+            self.world.all_live()?;
+            Ok(parked(&self.world).await?.contains(&result).then_some(()))
+        })
+        .await?;
+        Ok(ParkedAnswer {
+            remittance: id,
+            command,
+            result,
+            consumers: [remittance, firmbanking],
+        })
+    }
+
+    /// Waits until a remittance of the first member is paid out, and reckons with it.
+    async fn is_paid_out(&mut self, id: Uuid) -> anyhow::Result<()> {
+        eventually("the remittance to be done", LONG, async || {
+            self.world.all_live()?;
+            let status = self.world.statuses("remittance", &[id]).await?;
+            Ok(status.contains_key("done").then_some(()))
+        })
+        .await?;
+        let spent: i64 = sqlx::query_scalar(
+            "SELECT amount + fee FROM remittance.payout WHERE remittance_id = $1",
+        )
+        .bind(id)
+        .fetch_one(&self.world.pool)
+        .await?;
+        self.reckoning.spend(self.members[0], spent);
+        Ok(())
     }
 
     /// How many letters of each reason have come.
@@ -301,47 +358,22 @@ async fn a_queue_keeps_its_order_however_often_the_consumer_dies() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bank_s_result_is_put_through_again() -> anyhow::Result<()> {
     let mut case = Case::begin().await?;
-    let bank = case.world.banks(&["004"]).await?;
-    let to = case.world.receiver(&bank, "020").await?;
-    let receiver = BankReceiver {
-        bank_code: to.bank_code,
-        account_number: to.account_number,
-        holder_name: HOLDER.into(),
-    };
-    let request = payout(case.members[0], receiver, DEFECTIVE);
-    case.asked.add(&request.message_id, Must::Complete);
-    let id = Uuid::try_parse(&request.message_id)?;
-    let command = id_of_command(PURPOSE_REMITTANCE, id);
-    let result = derive(command, "result");
-    broken(&case.world, CONFIRMED).await?;
-    let remittance = case.world.consume("remittance")?;
-    let firmbanking = case.world.consume("firmbanking")?;
-    case.send(&[&request]).await?;
-    eventually("the bank's result to be parked", LONG, async || {
-        case.world.all_live()?;
-        Ok(parked(&case.world).await?.contains(&result).then_some(()))
-    })
-    .await?;
+    let ParkedAnswer {
+        remittance: id,
+        command,
+        result,
+        consumers,
+    } = case.parked_answer().await?;
 
     mend(&case.world).await?;
     let redrive = ["dlq", "redrive", "--message-id", &result.to_string()];
     let report = said(&case.world, &redrive).await?;
     ensure!(report["put_through"] == 1, "{report:#}");
-    eventually("the remittance to be done", LONG, async || {
-        case.world.all_live()?;
-        let status = case.world.statuses("remittance", &[id]).await?;
-        Ok(status.contains_key("done").then_some(()))
-    })
-    .await?;
-    let spent: i64 =
-        sqlx::query_scalar("SELECT amount + fee FROM remittance.payout WHERE remittance_id = $1")
-            .bind(id)
-            .fetch_one(&case.world.pool)
-            .await?;
-    case.reckoning.spend(case.members[0], spent);
+    case.is_paid_out(id).await?;
     is_traced(&case.world, id, command).await?;
-    case.world.stop(&remittance).await?;
-    case.world.stop(&firmbanking).await?;
+    for consumer in &consumers {
+        case.world.stop(consumer).await?;
+    }
     ensure!(parked(&case.world).await?.is_empty());
     let answers = case
         .world

@@ -11,7 +11,6 @@ use mypay_schemas::firmbanking::BankAccount;
 use mypay_tests::banks::{command, corporate};
 use mypay_tests::edge::Client;
 use mypay_tests::exactly_once::{Asked, Must};
-use mypay_tests::requests::Outgoing;
 use mypay_tests::{World, eventually};
 use serde_json::json;
 use sqlx::Row;
@@ -24,22 +23,6 @@ const HANGING: usize = 600;
 const WELL: usize = 200;
 const PAYER: &str = "004";
 const HANGS: &str = "020";
-
-/// Commands of one bank to an account whose holder must be asked for.
-fn payouts(
-    world: &World,
-    to: &BankAccount,
-    count: usize,
-) -> anyhow::Result<(Vec<Uuid>, Vec<Outgoing>)> {
-    let mut ids = Vec::new();
-    let mut messages = Vec::new();
-    for _ in 0..count {
-        let request = command(corporate(PAYER), to.clone(), 1_000);
-        ids.push(Uuid::try_parse(&request.message_id)?);
-        messages.push(world.message(Flow::Firmbanking, &request)?);
-    }
-    Ok((ids, messages))
-}
 
 /// All payouts are of one bank, and most go to a bank that hangs on questions about
 /// holders. The others, to another bank, go on as if it did not: neither the payer's
@@ -78,8 +61,8 @@ async fn a_bank_that_hangs_on_holder_inquiries_costs_the_paying_bank_nothing() -
         &listen,
     ];
     let firmbanking = world.start("firmbanking", &args)?;
-    let (hanging, first) = payouts(&world, &there, HANGING)?;
-    let (well, second) = payouts(&world, &elsewhere, WELL)?;
+    let (hanging, first) = world.commands(PAYER, &there, HANGING)?;
+    let (well, second) = world.commands(PAYER, &elsewhere, WELL)?;
     world.send(first).await?;
     eventually("a bank that was asked in vain", LONG, async || {
         let asked_in_vain: i64 = sqlx::query_scalar(

@@ -1,8 +1,8 @@
 //! Transaction numbers: one a command, for ever.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use mypay_bank::command::MAX_NUMBER;
-use mypay_decide::limits::korean_day;
+use mypay_decide::limits::{korean_day, korean_day_end};
 use sqlx::{PgConnection, Row};
 
 use super::{Due, Task, put_off};
@@ -40,7 +40,7 @@ pub(super) async fn number(
             })
         };
         let why = format!("the numbers of {date} are used up");
-        put_off(connection, &without, next_day(date), &why, now).await?;
+        put_off(connection, &without, korean_day_end(date), &why, now).await?;
         due = with;
     }
     sqlx::query(
@@ -95,14 +95,4 @@ async fn last_number(
     .fetch_one(connection)
     .await?;
     Ok(i64::from(row.try_get::<i32, _>(0)?))
-}
-
-fn next_day(date: NaiveDate) -> DateTime<Utc> {
-    // Korea has no summer time: midnight is 15:00 UTC of the day before.
-    let midnight = date
-        .succ_opt()
-        .unwrap_or(date)
-        .and_time(NaiveTime::MIN)
-        .and_utc();
-    midnight - TimeDelta::hours(9)
 }

@@ -2,16 +2,12 @@
 
 use anyhow::{Context, ensure};
 use mypay_schemas::Flow;
-use mypay_schemas::firmbanking::{PURPOSE_REMITTANCE, id_of_command};
-use mypay_schemas::identity::derive;
-use mypay_schemas::remittance::{BankReceiver, RemittanceRequest};
-use mypay_tests::banks::HOLDER;
-use mypay_tests::exactly_once::Must;
-use mypay_tests::requests::{payout, remittance};
-use mypay_tests::{World, eventually};
+use mypay_schemas::remittance::RemittanceRequest;
+use mypay_tests::World;
+use mypay_tests::requests::remittance;
 use uuid::Uuid;
 
-use super::{CONFIRMED, Case, DEFECTIVE, broken, ids, mend, parked, said};
+use super::{Case, DEFECTIVE, ParkedAnswer, broken, ids, mend, parked, said};
 use crate::day::LONG;
 
 /// Who gives something up of the remittances, and why.
@@ -136,27 +132,12 @@ async fn are_given_up(world: &World, messages: &[Uuid]) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bank_s_answer_that_a_remittance_waits_for_is_not_given_up() -> anyhow::Result<()> {
     let mut case = Case::begin().await?;
-    let bank = case.world.banks(&["004"]).await?;
-    let to = case.world.receiver(&bank, "020").await?;
-    let receiver = BankReceiver {
-        bank_code: to.bank_code,
-        account_number: to.account_number,
-        holder_name: HOLDER.into(),
-    };
-    let request = payout(case.members[0], receiver, DEFECTIVE);
-    case.asked.add(&request.message_id, Must::Complete);
-    let id = Uuid::try_parse(&request.message_id)?;
-    let command = id_of_command(PURPOSE_REMITTANCE, id);
-    let result = derive(command, "result");
-    broken(&case.world, CONFIRMED).await?;
-    let remittance = case.world.consume("remittance")?;
-    let firmbanking = case.world.consume("firmbanking")?;
-    case.send(&[&request]).await?;
-    eventually("the bank's result to be parked", LONG, async || {
-        case.world.all_live()?;
-        Ok(parked(&case.world).await?.contains(&result).then_some(()))
-    })
-    .await?;
+    let ParkedAnswer {
+        remittance: id,
+        command,
+        result,
+        consumers,
+    } = case.parked_answer().await?;
 
     let (result_id, key) = (result.to_string(), command.to_string());
     for which in [["--message-id", &result_id], ["--key", &key]] {
@@ -177,18 +158,7 @@ async fn a_bank_s_answer_that_a_remittance_waits_for_is_not_given_up() -> anyhow
     mend(&case.world).await?;
     let report = said(&case.world, &["dlq", "redrive", "--message-id", &result_id]).await?;
     ensure!(report["put_through"] == 1, "{report:#}");
-    eventually("the remittance to be done", LONG, async || {
-        case.world.all_live()?;
-        let status = case.world.statuses("remittance", &[id]).await?;
-        Ok(status.contains_key("done").then_some(()))
-    })
-    .await?;
-    let spent: i64 =
-        sqlx::query_scalar("SELECT amount + fee FROM remittance.payout WHERE remittance_id = $1")
-            .bind(id)
-            .fetch_one(&case.world.pool)
-            .await?;
-    case.reckoning.spend(case.members[0], spent);
+    case.is_paid_out(id).await?;
     // Now nothing waits for it, nor is it parked.
     let release = [
         &["dlq", "release", "--message-id", &result_id][..],
@@ -196,8 +166,9 @@ async fn a_bank_s_answer_that_a_remittance_waits_for_is_not_given_up() -> anyhow
     ]
     .concat();
     ensure!(case.world.mypay(&release).await?.status.code() == Some(1));
-    case.world.stop(&remittance).await?;
-    case.world.stop(&firmbanking).await?;
+    for consumer in &consumers {
+        case.world.stop(consumer).await?;
+    }
     let answers = case
         .world
         .results_of(Flow::Remittance, &case.results, &case.asked.ids())
