@@ -3,8 +3,8 @@
 //!
 //! A commit stands before each call, and takes as long as many calls do. So a little
 //! more is taken than there are places: as many as came back since the last look, which
-//! is what will come back while the next commit is under way. The places are full then,
-//! all the time; and of a bank that hangs nothing is taken ahead.
+//! is what will come back while the next commit is under way. What that brings was not
+//! seen yet (docs/performance.md). Of a bank that hangs nothing is taken ahead.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
