@@ -261,7 +261,7 @@ async fn payout(connection: &mut PgConnection, firmbanking_id: Uuid) -> Result<P
     .bind(korean_day(Utc::now()))
     .fetch_one(&mut *connection)
     .await?;
-    let oldest = horizon::oldest(connection).await?;
+    let oldest = horizon::hold(connection).await?;
     Ok(Payout {
         pays_out: row.try_get(0)?,
         state: row.try_get(1)?,

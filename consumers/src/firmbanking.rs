@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use mypay_database::copy::Rows;
 use mypay_decide::Reason;
 use mypay_decide::firmbanking::{self, Command, Origin};
 use mypay_decide::limits::korean_day;
@@ -267,91 +268,36 @@ async fn insert(
     taken: &[Taken],
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    if taken.is_empty() {
-        return Ok(());
+    const COPY: &str = "
+        COPY banking.firmbanking
+             (firmbanking_id, origin_id, correlation_id, purpose, from_bank, from_account, to_bank,
+              to_account, to_holder_name, amount, traceparent, to_ours, holder_checked, due_at,
+              created_at, changed_at)
+        FROM STDIN (FORMAT binary)";
+    let mut rows = Rows::with_capacity(taken.len(), 300);
+    for taken in taken {
+        let Command { from, to, to_ours } = &taken.command;
+        let holder = taken.to_holder_name.as_deref();
+        rows.push([
+            &taken.firmbanking_id,
+            &taken.origin_id,
+            &taken.correlation_id.as_str(),
+            &taken.purpose.as_str(),
+            &from.bank_code.as_str(),
+            &from.account_number.as_str(),
+            &to.bank_code.as_str(),
+            &to.account_number.as_str(),
+            &holder,
+            &taken.amount,
+            &taken.traceparent.as_deref(),
+            to_ours,
+            // Nobody is asked about an account of ours, but where a holder is named.
+            &(*to_ours && holder.is_none()),
+            &at,
+            &at,
+            &at,
+        ]);
     }
-    sqlx::query(
-        "INSERT INTO banking.firmbanking
-                (firmbanking_id, origin_id, correlation_id, purpose, from_bank, from_account,
-                 to_bank, to_account, to_holder_name, amount, traceparent, to_ours, holder_checked,
-                 due_at, created_at, changed_at)
-         -- Nobody is asked about an account of ours, but where a holder is named.
-         SELECT t.*, t.to_ours AND t.holder IS NULL, $13, $13, $13
-           FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-                       $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                       $12::boolean[])
-                AS t(id, origin, correlation, purpose, from_bank, from_account, to_bank, to_account,
-                     holder, amount, traceparent, to_ours)",
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| taken.firmbanking_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| taken.origin_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.correlation_id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.purpose)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.command.from.bank_code)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.command.from.account_number)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.command.to.bank_code)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| &*taken.command.to.account_number)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| taken.to_holder_name.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .bind(taken.iter().map(|taken| taken.amount).collect::<Vec<_>>())
-    .bind(
-        taken
-            .iter()
-            .map(|taken| taken.traceparent.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        taken
-            .iter()
-            .map(|taken| taken.command.to_ours)
-            .collect::<Vec<_>>(),
-    )
-    .bind(at)
-    .execute(connection)
-    .await?;
+    rows.copy(connection, COPY).await?;
     Ok(())
 }

@@ -125,6 +125,17 @@ pub async fn oldest(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     Ok(existing.max(told(connection).await?).unwrap_or(0) * WEEK)
 }
 
+/// As [`oldest`], and it stays there until the transaction ends.
+///
+/// For whoever writes down what a consumer is to claim later, under the time of an old
+/// request: a purge that is about to forget it waits for the commit, and sees it.
+pub async fn hold(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query("SELECT 1 FROM queue_log_horizon FOR SHARE")
+        .execute(&mut *connection)
+        .await?;
+    oldest(connection).await
+}
+
 /// The oldest week that the last purge left.
 async fn told(database: impl PgExecutor<'_>) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar("SELECT oldest_week FROM queue_log_horizon")

@@ -64,12 +64,12 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    cmd::telemetry::init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a tokio runtime: the process has no threads left?");
     let outcome = runtime.block_on(async {
+        cmd::telemetry::init()?;
         match cli.command {
             Command::Stack(args) => args.run(cli.json).await,
             Command::Topics(args) => args.run(cli.json).await,

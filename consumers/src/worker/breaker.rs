@@ -74,11 +74,6 @@ impl Breaker {
         self.generation
     }
 
-    /// Under which calls that go out now are told.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// Takes in how a call ended.
     pub(super) fn heard(&mut self, generation: u64, heard: Heard, now: Instant) {
         if generation != self.generation {

@@ -1,6 +1,6 @@
 //! The call itself, between the two commits.
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use mypay_bank::classes::Bank;
 use mypay_bank::client::CallFailed;
 use mypay_bank::{Answer, BankAccount, HolderAnswer};
@@ -55,19 +55,6 @@ pub(super) async fn make(workers: &Workers, taken: Taken) -> (Answered, Heard) {
             let answer = workers.bank.inquire(bank_code, *date, *number).await;
             told(workers, &taken, bank, Call::Inquiry, answer)
         }
-    }
-}
-
-/// One that was taken and not called after all: its turn did not come in time, or its
-/// bank fell silent meanwhile. It goes out later, under its number.
-pub(super) fn unsent(taken: &Taken) -> Answered {
-    // Not at once: what kept it from its turn may last.
-    let due_at = Utc::now() + TimeDelta::seconds(1);
-    let next = Next::Pending { due_at };
-    let detail = "not sent: the bank does not answer, or not in time".to_string();
-    Answered {
-        unmade: counted(&taken.task),
-        ..answered(taken, (next, taken.tries, detail), false)
     }
 }
 
@@ -188,7 +175,6 @@ mod tests {
             (Task::Altered, None),
         ] {
             let taken = of(task);
-            assert_eq!(unsent(&taken).unmade, unmade, "{:?}", taken.task);
             let (answered, _) = not_called(&taken, Next::Manual, String::new());
             assert_eq!(answered.unmade, unmade, "{:?}", taken.task);
         }

@@ -8,13 +8,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::breaker::Heard;
 use super::bucket::Buckets;
 use super::claim::{Taken, Task, holders};
-use super::gate::{Gate, Going};
+use super::gate::Gate;
 use super::outcome::Answered;
 use super::{IDLE, TAKE, Workers, call};
 
@@ -42,23 +41,16 @@ pub(super) async fn ask(
     let mut calls = JoinSet::new();
     while !*stop.borrow() {
         asked.gate.until_room().await;
-        let taken_at = Instant::now();
         let (taken, pause) = asked.take().await;
         // One that is not asked because its contract has ended is taken for a probe as
         // well: it says nothing, and leaves the probe to another.
         let generation = asked.gate.went_out(taken.len());
         for taken in taken {
             let (asked, answers) = (Arc::clone(&asked), answers.clone());
-            let Some(room) = asked.gate.take() else {
+            let Some(place) = asked.gate.place() else {
                 continue;
             };
-            let going = Going {
-                taken,
-                generation,
-                taken_at,
-                room,
-            };
-            calls.spawn(async move { asked.call(going, answers).await });
+            calls.spawn(async move { asked.call(taken, generation, place, answers).await });
         }
         while calls.try_join_next().is_some() {}
         if let Some(pause) = pause {
@@ -99,14 +91,13 @@ impl Asked {
         (taken, pause)
     }
 
-    async fn call(&self, going: Going, answers: mpsc::Sender<Answered>) {
-        let Going { taken, room, .. } = going;
-        let entered = self.gate.enter(going.generation, going.taken_at).await;
-        let Some((place, generation)) = entered else {
-            self.gate.heard(going.generation, Heard::Nothing);
-            let _ = answers.send(call::unsent(&taken)).await;
-            return;
-        };
+    async fn call(
+        &self,
+        taken: Taken,
+        generation: u64,
+        place: OwnedSemaphorePermit,
+        answers: mpsc::Sender<Answered>,
+    ) {
         let began = Instant::now();
         let what = match taken.task {
             Task::Holder(..) => "holder",
@@ -119,7 +110,7 @@ impl Asked {
             .metrics
             .called(&self.bank_code, what, outcome, seconds);
         self.gate.heard(generation, heard);
-        self.gate.came_back(place, room);
+        self.gate.came_back(place);
         // Should the recorder be gone, the lease runs out and it is asked again.
         let _ = answers.send(answered).await;
     }

@@ -86,7 +86,7 @@ async fn apply(
         return Ok(false);
     }
     undos::look(&mut transaction, &mut waiting).await?;
-    let oldest = horizon::oldest(&mut transaction).await?;
+    let oldest = horizon::hold(&mut transaction).await?;
     let mut reversed = Vec::new();
     let mut judged = Vec::with_capacity(waiting.len());
     let mut seen = HashSet::new();

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::breaker::Heard;
 use super::bucket::Buckets;
 use super::claim::{self, Room, Taken, Task};
-use super::gate::{Gate, Going};
+use super::gate::Gate;
 use super::{IDLE, TAKE, Workers, call, outcome};
 
 /// How many inquiries are in flight at the most: they must not take the place
@@ -45,9 +44,9 @@ pub(super) async fn work(
     let mut calls = JoinSet::new();
     while !*stop.borrow() {
         let (taken, pause) = bank.take().await;
-        for going in taken {
+        for (taken, generation, place) in taken {
             let (bank, answers) = (Arc::clone(&bank), answers.clone());
-            calls.spawn(async move { bank.call(going, answers).await });
+            calls.spawn(async move { bank.call(taken, generation, place, answers).await });
         }
         while calls.try_join_next().is_some() {}
         if let Some(pause) = pause {
@@ -57,6 +56,10 @@ pub(super) async fn work(
     }
     while calls.join_next().await.is_some() {}
 }
+
+/// A command that was taken, under which generation of the breaker, and its
+/// place among the calls in flight.
+type Going = (Taken, u64, OwnedSemaphorePermit);
 
 impl Bank {
     /// Takes what may go out now; else says how long to wait.
@@ -69,7 +72,6 @@ impl Bank {
             let pause = shut_for.max(Duration::from_millis(1)).min(IDLE);
             return (Vec::new(), Some(pause));
         }
-        let taken_at = Instant::now();
         let taken = claim::take(&self.workers, &self.bank_code, room).await;
         let taken = taken.unwrap_or_else(|error| {
             tracing::warn!(bank_code = self.bank_code, %error, "commands could not be taken");
@@ -78,7 +80,7 @@ impl Bank {
         let unused = room.together.saturating_sub(taken.len());
         self.buckets.give_back(&self.bank_code, unused);
         let pause = taken.is_empty().then_some(IDLE);
-        (self.going(taken, taken_at), pause)
+        (self.going(taken), pause)
     }
 
     /// How many calls may be made: by the places in flight, the rate, and the
@@ -106,37 +108,28 @@ impl Bank {
         (room, open.shut_for.max(empty_for))
     }
 
-    fn going(&self, taken: Vec<Taken>, taken_at: Instant) -> Vec<Going> {
+    fn going(&self, taken: Vec<Taken>) -> Vec<Going> {
         let sends = taken.iter().filter(|taken| !taken.is_inquiry()).count();
         let generation = self.sending.went_out(sends);
         let going = taken.into_iter().filter_map(|taken| {
-            let room = if taken.is_inquiry() {
-                // There is a place, as there is room for commands.
+            let place = if taken.is_inquiry() {
+                // There is a place, as there is one for commands.
                 Arc::clone(&self.inquiring).try_acquire_owned().ok()
             } else {
-                self.sending.take()
+                self.sending.place()
             };
-            Some(Going {
-                taken,
-                generation,
-                taken_at,
-                room: room?,
-            })
+            Some((taken, generation, place?))
         });
         going.collect()
     }
 
-    async fn call(&self, going: Going, answers: mpsc::Sender<outcome::Answered>) {
-        let Going { taken, room, .. } = going;
-        let mut entered = None;
-        if !taken.is_inquiry() {
-            entered = self.sending.enter(going.generation, going.taken_at).await;
-            if entered.is_none() {
-                self.sending.heard(going.generation, Heard::Nothing);
-                let _ = answers.send(call::unsent(&taken)).await;
-                return;
-            }
-        }
+    async fn call(
+        &self,
+        taken: Taken,
+        generation: u64,
+        place: OwnedSemaphorePermit,
+        answers: mpsc::Sender<outcome::Answered>,
+    ) {
         let began = Instant::now();
         let what = match taken.task {
             Task::Holder(..) => "holder",
@@ -147,6 +140,7 @@ impl Bank {
             Task::Overdue => "overdue",
             Task::Altered => "altered",
         };
+        let is_inquiry = taken.is_inquiry();
         let (answered, heard) = call::make(&self.workers, taken).await;
         let outcome = answered.next.name();
         let seconds = began.elapsed().as_secs_f64();
@@ -155,12 +149,10 @@ impl Bank {
             .called(&self.bank_code, what, outcome, seconds);
         // The place is free when the bank is; the recorder's queue is bounded
         // by its own length, and holds the next call up where it is full.
-        if let Some((place, generation)) = entered {
+        if !is_inquiry {
             self.sending.heard(generation, heard);
-            self.sending.came_back(place, room);
-        } else {
-            drop(room);
         }
+        self.sending.came_back(place);
         // The recorder outlives the calls; should it be gone, the lease runs out
         // and an inquiry finds out.
         let _ = answers.send(answered).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use mypay_schemas::identity::lower_bound;
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row};
 
 use super::{WEEK, weeks};
 
@@ -40,6 +40,9 @@ pub enum PurgeError {
         least = KEEP_WEEKS_MIN
     )]
     TooYoung(i64),
+    /// Something of a week has come under way since it was looked at.
+    #[error("something of week {0} (counted since 1970) is under way: nothing was purged")]
+    UnderWay(i64),
 }
 
 /// A partition before the horizon.
@@ -77,7 +80,7 @@ async fn this_week(pool: &PgPool) -> Result<i64, sqlx::Error> {
     Ok(now.timestamp_millis().div_euclid(WEEK))
 }
 
-async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
+async fn look_at(database: impl PgExecutor<'_>, week: i64) -> Result<Old, sqlx::Error> {
     // Whatever follows from a request has an id of the request's time. Remittances,
     // recharges and closings that wait are in progress in queue_log; a payout's run is
     // done. (The name is a number of ours; nothing here is input.)
@@ -103,7 +106,7 @@ async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
     )))
     .bind(lower_bound(week * WEEK))
     .bind(lower_bound((week + 1) * WEEK))
-    .fetch_one(pool)
+    .fetch_one(database)
     .await?;
     Ok(Old {
         week,
@@ -116,20 +119,33 @@ async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
 
 /// Tells that ids from before `week` are remembered no more. It never goes back.
 ///
+/// Under the lock that [`super::hold`] takes, and after another look: what has come under
+/// way since the last one keeps its week.
+///
 /// # Errors
-/// [`PurgeError::TooYoung`] where a week is among them that may still be needed.
+/// [`PurgeError::TooYoung`] where a week is among them that may still be needed,
+/// [`PurgeError::UnderWay`] where something of one is under way.
 pub async fn tell(pool: &PgPool, week: i64, at: DateTime<Utc>) -> Result<(), PurgeError> {
     is_old(pool, week - 1).await?;
+    let mut transaction = pool.begin().await?;
+    sqlx::query("SELECT 1 FROM queue_log_horizon FOR UPDATE")
+        .execute(&mut *transaction)
+        .await?;
+    let mut forgotten = weeks(&mut *transaction).await?;
+    forgotten.retain(|older| *older < week);
+    for older in forgotten {
+        if look_at(&mut *transaction, older).await?.open > 0 {
+            return Err(PurgeError::UnderWay(older));
+        }
+    }
     sqlx::query(
-        "INSERT INTO queue_log_horizon (oldest_week, told_at) VALUES ($1, $2)
-         ON CONFLICT (one) DO UPDATE
-            SET oldest_week = EXCLUDED.oldest_week, told_at = EXCLUDED.told_at
-          WHERE queue_log_horizon.oldest_week < EXCLUDED.oldest_week",
+        "UPDATE queue_log_horizon SET oldest_week = $1, told_at = $2 WHERE oldest_week < $1",
     )
     .bind(week)
     .bind(at)
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use mypay_idempotency::horizon::purge::{self, HEARD, KEEP_WEEKS, KEEP_WEEKS_MIN, Old};
+use mypay_idempotency::horizon::purge::{self, HEARD, KEEP_WEEKS, KEEP_WEEKS_MIN, Old, PurgeError};
 use mypay_stack::Endpoints;
 use serde_json::json;
 
@@ -39,17 +39,23 @@ impl Args {
         let mut dropped = Vec::new();
         let mut stays = old.get(free);
         if let (Some(last), false) = (old[..free].last(), self.dry_run) {
-            purge::tell(&pool, last.week + 1, Utc::now()).await?;
-            if !json {
-                println!("waiting {} s until all consumers know", HEARD.as_secs());
-            }
-            tokio::time::sleep(HEARD).await;
-            for old in &old[..free] {
-                if !purge::drop_week(&pool, old.week).await? {
-                    stays = Some(old);
-                    break;
+            match purge::tell(&pool, last.week + 1, Utc::now()).await {
+                // Since the look above.
+                Err(PurgeError::UnderWay(week)) => stays = old.iter().find(|it| it.week == week),
+                told => {
+                    told?;
+                    if !json {
+                        println!("waiting {} s until all consumers know", HEARD.as_secs());
+                    }
+                    tokio::time::sleep(HEARD).await;
+                    for old in &old[..free] {
+                        if !purge::drop_week(&pool, old.week).await? {
+                            stays = Some(old);
+                            break;
+                        }
+                        dropped.push(old.week);
+                    }
                 }
-                dropped.push(old.week);
             }
         }
         if json {

@@ -1,9 +1,13 @@
 //! Old weeks of `queue_log`.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
-use mypay_idempotency::horizon::purge::{KEEP_WEEKS, KEEP_WEEKS_MIN, drop_week, old, tell};
-use mypay_idempotency::horizon::{Horizon, oldest};
+use mypay_idempotency::horizon::purge::{
+    KEEP_WEEKS, KEEP_WEEKS_MIN, PurgeError, drop_week, old, tell,
+};
+use mypay_idempotency::horizon::{Horizon, hold, oldest};
 use mypay_schemas::identity::lower_bound;
 use mypay_tests::World;
 use uuid::Uuid;
@@ -23,10 +27,25 @@ const PAYOUT: &str = "
            (payout_id, run_id, franchise_id, slips, gross, commission, owed, net, state, changed_at)
     VALUES ($1, $1, $1, 0, 0, 0, 0, 0, 'AWAITS_BANK', now())";
 
+/// A payout that its bank has done, and the undo of it that is approved.
+const COMMAND: &str = "
+    INSERT INTO banking.firmbanking
+           (firmbanking_id, correlation_id, purpose, from_bank, from_account, to_bank, to_account,
+            amount, holder_checked, to_ours, state, business_date, transaction_number, due_at, created_at,
+            changed_at)
+    VALUES ($1, '', 'remittance', '004', '1', '020', '2', 1, true, false, 'done', '2020-01-01', 1, now(),
+            now(), now())";
+const UNDO: &str = "
+    INSERT INTO banking.undo
+           (firmbanking_id, undo_id, proposal_id, reason, proposed_by, proposed_at, approved_by,
+            approved_at, state, changed_at)
+    VALUES ($1, $1, $1, 'r', 'a', now(), 'b', now(), 'approved', now())";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
     let world = World::begin().await?;
     let pool = &world.pool;
+    remember_all(&world).await?;
     let now = Utc::now();
     let horizon = Horizon::open(pool, now).await?;
     let this_week = now.timestamp_millis().div_euclid(WEEK);
@@ -98,6 +117,55 @@ async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
     world.audit_is_clean_as_it_is().await
 }
 
+/// An undo that is approved under the horizon as it was keeps its week, and a horizon
+/// that was told before is what the next one sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_approved_meanwhile_keeps_its_week() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let pool = &world.pool;
+    remember_all(&world).await?;
+    let now = Utc::now();
+    let week = now.timestamp_millis().div_euclid(WEEK) - KEEP_WEEKS - 1;
+    let payout = lower_bound(week * WEEK + 1);
+    week_with_a_row(&world, week, payout, "done").await?;
+
+    let mut approving = pool.begin().await?;
+    ensure!(hold(&mut approving).await? == week * WEEK);
+    let telling = {
+        let pool = pool.clone();
+        tokio::spawn(async move { tell(&pool, week + 1, now).await })
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    ensure!(
+        !telling.is_finished(),
+        "the horizon moved under an approval"
+    );
+    for approved in [COMMAND, UNDO] {
+        let written = sqlx::query(approved).bind(payout);
+        written.execute(&mut *approving).await?;
+    }
+    approving.commit().await?;
+    let told = telling.await?;
+    ensure!(
+        matches!(told, Err(PurgeError::UnderWay(kept)) if kept == week),
+        "{told:?}"
+    );
+    ensure!(remembered(&world).await? == week * WEEK);
+
+    for goes in [
+        "DELETE FROM banking.undo WHERE firmbanking_id = $1",
+        "DELETE FROM banking.firmbanking WHERE firmbanking_id = $1",
+    ] {
+        sqlx::query(goes).bind(payout).execute(pool).await?;
+    }
+    tell(pool, week + 1, now).await?;
+    let mut approving = pool.begin().await?;
+    ensure!(hold(&mut approving).await? == (week + 1) * WEEK);
+    drop(approving);
+    ensure!(drop_week(pool, week).await?);
+    world.audit_is_clean_as_it_is().await
+}
+
 async fn week_with_a_row(world: &World, week: i64, id: Uuid, status: &str) -> anyhow::Result<()> {
     let (from, to) = (lower_bound(week * WEEK), lower_bound((week + 1) * WEEK));
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
@@ -114,6 +182,14 @@ async fn week_with_a_row(world: &World, week: i64, id: Uuid, status: &str) -> an
     .bind(DateTime::from_timestamp_millis(week * WEEK))
     .execute(&world.pool)
     .await?;
+    Ok(())
+}
+
+/// Another test on this stack may have moved the horizon, and it goes back for nobody.
+async fn remember_all(world: &World) -> anyhow::Result<()> {
+    sqlx::query("UPDATE queue_log_horizon SET oldest_week = 0")
+        .execute(&world.pool)
+        .await?;
     Ok(())
 }
 
