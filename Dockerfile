@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The one binary. Built on the Debian that it runs on, so that glibc agrees.
 
-FROM rust:1.90-bookworm AS build
+FROM rust:1.95-bookworm AS build
 # rdkafka compiles librdkafka with its own configure script; the Rust image has
 # the C and C++ compilers, make and zlib for it.
 WORKDIR /src

@@ -50,6 +50,8 @@ pub struct State {
     limits: Limits,
     book: Book,
     franchises: HashMap<Uuid, Franchise>,
+    /// Up to where settlements have gone in the batch's partition.
+    settled: Option<i64>,
     slips: Vec<NewSlip>,
     top_ups: TopUps<PaymentRequest>,
     /// The payments that cancels of the batch name, where they are known.
@@ -93,6 +95,33 @@ impl State {
     fn franchise(&self, request: &PaymentRequest) -> Option<Franchise> {
         let id = Uuid::try_parse(&request.franchise_id).ok()?;
         self.franchises.get(&id).copied()
+    }
+
+    /// A new slip or cancel below a position that is settled can only be of a topic that
+    /// was created anew: its offsets began again at 0, and what they bring would never be
+    /// settled. Nothing is handled until somebody has looked; as with any outage, nothing
+    /// is lost by waiting. (What leaves no slip may come again at its old offset.)
+    fn refuse_settled_offsets(&self) -> Result<(), sqlx::Error> {
+        let slips = self.slips.iter().map(|it| (it.offset, it.partition));
+        let cancels = self.cancels.iter().map(|it| (it.offset, it.partition));
+        let (Some((offset, partition)), Some(settled)) = (slips.chain(cancels).min(), self.settled)
+        else {
+            return Ok(());
+        };
+        if offset >= settled {
+            return Ok(());
+        }
+        let topic = Flow::Payment.request_topic();
+        tracing::error!(
+            topic,
+            partition,
+            offset,
+            settled,
+            "a new payment below the offset up to which settlements have gone: the topic was created anew. Restore the topic with its offsets; see 'Positions of a settlement' in ARCHITECTURE.md"
+        );
+        Err(sqlx::Error::Io(std::io::Error::other(
+            "payments below a settled offset",
+        )))
     }
 
     /// Notes that a payment waits for a top-up.
@@ -211,10 +240,13 @@ impl Handler for Payment {
         let book = mypay_ledger::load(connection, &members, today, lock).await?;
         let needs = batch.iter().map(|arrived| needed(&arrived.message));
         top_ups.load_means(connection, &book, needs, today).await?;
+        let partition = batch.first().map(|arrived| arrived.partition);
+        let (franchises, settled) = load_franchises(connection, &franchises, partition, at).await?;
         Ok(State {
             limits: self.limits.at(connection, at).await?,
             book,
-            franchises: load_franchises(connection, &franchises, batch, at).await?,
+            franchises,
+            settled,
             slips: Vec::new(),
             top_ups,
             paid,
@@ -240,6 +272,7 @@ impl Handler for Payment {
         state: State,
         at: DateTime<Utc>,
     ) -> Result<(), WriteError> {
+        state.refuse_settled_offsets()?;
         state.top_ups.write(connection, at).await?;
         insert(connection, &state.slips, at).await?;
         cancels::insert(connection, &state.cancels, at).await?;
@@ -415,14 +448,15 @@ fn cancel(
     }
 }
 
+/// The franchises, and up to where settlements have gone in a partition.
 async fn load_franchises(
     connection: &mut PgConnection,
     franchises: &BTreeSet<Uuid>,
-    batch: &[&Arrived<Message>],
+    partition: Option<i32>,
     at: DateTime<Utc>,
-) -> Result<HashMap<Uuid, Franchise>, sqlx::Error> {
+) -> Result<(HashMap<Uuid, Franchise>, Option<i64>), sqlx::Error> {
     if franchises.is_empty() {
-        return Ok(HashMap::new());
+        return Ok((HashMap::new(), None));
     }
     let ids: Vec<Uuid> = franchises.iter().copied().collect();
     let rows = sqlx::query(
@@ -438,7 +472,7 @@ async fn load_franchises(
     )
     .bind(ids)
     .bind(at)
-    .bind(batch.first().map(|arrived| arrived.partition))
+    .bind(partition)
     .fetch_all(connection)
     .await?;
     let settled: Option<i64> = rows
@@ -446,8 +480,8 @@ async fn load_franchises(
         .map(|row| row.try_get(3))
         .transpose()?
         .flatten();
-    refuse_settled_offsets(batch, settled)?;
-    rows.iter()
+    let franchises = rows
+        .iter()
         .map(|row| {
             let franchise = Franchise {
                 open: row.try_get(1)?,
@@ -455,35 +489,8 @@ async fn load_franchises(
             };
             Ok((row.try_get(0)?, franchise))
         })
-        .collect()
-}
-
-/// A new message below a position that is settled can only be of a topic that
-/// was created anew: its offsets began again at 0, and what they bring would
-/// never be settled. Nothing is handled until somebody has looked; as with any
-/// outage, nothing is lost by waiting.
-fn refuse_settled_offsets(
-    batch: &[&Arrived<Message>],
-    settled: Option<i64>,
-) -> Result<(), sqlx::Error> {
-    let first = batch.iter().min_by_key(|arrived| arrived.offset);
-    match (first, settled) {
-        (Some(first), Some(settled)) if first.offset < settled => {
-            let (topic, partition) = (Flow::Payment.request_topic(), first.partition);
-            let offset = first.offset;
-            tracing::error!(
-                topic,
-                partition,
-                offset,
-                settled,
-                "a new payment below the offset up to which settlements have gone: the topic was created anew. Restore the topic with its offsets; see 'Positions of a settlement' in ARCHITECTURE.md"
-            );
-            Err(sqlx::Error::Io(std::io::Error::other(
-                "payments below a settled offset",
-            )))
-        }
-        _ => Ok(()),
-    }
+        .collect::<Result<_, sqlx::Error>>()?;
+    Ok((franchises, settled))
 }
 
 async fn insert(

@@ -1,3 +1,8 @@
+-- The new index reads the table, for which no process that is older may work meanwhile:
+-- it takes as long as that takes.
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 0;
+
 -- A command's row is written three times, and each time into every index, since its state
 -- is part of some: what is not needed there costs three times.
 

@@ -66,11 +66,19 @@ impl Horizon {
         Ok(())
     }
 
-    /// Whether an id that is not known yet can be claimed at this instant.
+    /// Whether an id that is not known yet can be claimed at this instant, of a message
+    /// that was put on its topic at another.
     ///
     /// A message that follows from a request of ours carries that one's time,
-    /// and may be as old as the partitions reach.
-    pub fn check(&self, id: Uuid, now: DateTime<Utc>, follows: bool) -> Result<(), Beyond> {
+    /// and may be as old as the partitions reach. An id from the future stays one, however
+    /// late its message comes again: what was rejected leaves no row, and must be rejected.
+    pub fn check(
+        &self,
+        id: Uuid,
+        now: DateTime<Utc>,
+        appended: DateTime<Utc>,
+        follows: bool,
+    ) -> Result<(), Beyond> {
         let time = time_of(id);
         let kept = *self
             .oldest
@@ -83,7 +91,7 @@ impl Horizon {
         };
         if time < oldest {
             Err(Beyond::Past)
-        } else if time > now.timestamp_millis() + CLOCK_SKEW_MILLIS {
+        } else if time > now.min(appended).timestamp_millis() + CLOCK_SKEW_MILLIS {
             Err(Beyond::Future)
         } else {
             Ok(())
@@ -159,4 +167,39 @@ async fn weeks(database: impl PgExecutor<'_>) -> Result<Vec<i64>, sqlx::Error> {
         .iter()
         .filter_map(|name| name.strip_prefix("queue_log_w")?.parse().ok())
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn an_id_from_the_future_stays_one_and_an_old_one_gets_older() {
+        let appended = Utc::now();
+        let horizon = Horizon {
+            oldest: RwLock::new(0),
+        };
+        let id = |from_now: TimeDelta| lower_bound((appended + from_now).timestamp_millis());
+        let ahead = id(TimeDelta::hours(30));
+        for later in [0, 10, 24 * 365] {
+            let now = appended + TimeDelta::hours(later);
+            let checked = horizon.check(ahead, now, appended, false);
+            assert_eq!(checked, Err(Beyond::Future), "{later} hours later");
+        }
+        let day_old = id(-TimeDelta::days(1));
+        for (days, follows, due) in [
+            (0, false, Ok(())),
+            (21, false, Err(Beyond::Past)),
+            (21, true, Ok(())),
+        ] {
+            let now = appended + TimeDelta::days(days);
+            assert_eq!(
+                horizon.check(day_old, now, appended, follows),
+                due,
+                "{days}"
+            );
+        }
+    }
 }

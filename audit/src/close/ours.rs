@@ -78,7 +78,8 @@ async fn commands(
            LEFT JOIN banking.contract b ON b.bank_code = f.to_bank
                                        AND b.corporate_account = f.to_account
           WHERE f.from_bank = $1 AND f.business_date = $2 AND f.transaction_number IS NOT NULL
-            AND (f.state <> 'refused' OR f.reason <> ALL($3))
+            -- What never left is in no bank's day, whatever number it had.
+            AND (f.state <> 'refused' OR f.calls > 0 AND f.reason <> ALL($3))
           GROUP BY grouped",
     )
     .bind(bank_code)

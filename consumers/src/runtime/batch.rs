@@ -154,7 +154,7 @@ pub async fn attempt<H: Handler>(
         watch.was(Step::Decide);
         let claims = claims(&fresh, &verdicts);
         claim(&mut transaction, fence.lane, &claims, mode, waiting).await?;
-        outcomes = judged(&mut fates, &fresh, verdicts);
+        outcomes = judged(&mut fates, &fresh, verdicts, before.emitted_offset);
         decided = Some(state);
     }
     queues.write(&mut transaction, fence.lane, at).await?;
@@ -195,7 +195,12 @@ fn fresh<'a, M>(batch: &'a [Arrival<M>], fates: &[Fate]) -> impl Iterator<Item =
 type Judged = Result<Verdict, ContentHash>;
 
 /// Turns verdicts into fates; gives the outcomes of those that are handled.
-fn judged<M>(fates: &mut [Fate], fresh: &[&Arrived<M>], verdicts: Vec<Judged>) -> Vec<Outcome> {
+fn judged<M>(
+    fates: &mut [Fate],
+    fresh: &[&Arrived<M>],
+    verdicts: Vec<Judged>,
+    emitted_offset: i64,
+) -> Vec<Outcome> {
     let fates = fates.iter_mut().filter(|fate| matches!(fate, Fate::Fresh));
     fates
         .zip(fresh)
@@ -203,6 +208,11 @@ fn judged<M>(fates: &mut [Fate], fresh: &[&Arrived<M>], verdicts: Vec<Judged>) -
         .filter_map(|((fate, arrived), verdict)| match verdict {
             Ok(Verdict::Handled(outcome)) => Some(outcome),
             Ok(Verdict::Ignored) => {
+                *fate = Fate::Nothing;
+                None
+            }
+            // Its letter is in Kafka for certain: somebody has set the offsets back.
+            Ok(Verdict::Dead(_)) if arrived.offset < emitted_offset => {
                 *fate = Fate::Nothing;
                 None
             }

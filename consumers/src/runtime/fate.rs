@@ -74,7 +74,9 @@ pub(super) async fn look_up<H: Handler>(
                 || *place == last
                 || arrived.offset < before.next_offset
                 || recent.contains(&arrived.id)
-                || horizon.check(arrived.id, before.at, false).is_err()
+                || horizon
+                    .check(arrived.id, before.at, arrived.created_at, false)
+                    .is_err()
                 || is_parked(arrived)
         })
         .map(|(_, arrived)| arrived.id)
@@ -216,7 +218,7 @@ impl Seen {
         let follows = H::follows(&arrived.message);
         match self.known.get(&arrived.id) {
             Some(known) => seen_before(known, arrived, lane, before),
-            None => match horizon.check(arrived.id, before.at, follows) {
+            None => match horizon.check(arrived.id, before.at, arrived.created_at, follows) {
                 Ok(()) => Fate::Fresh,
                 Err(beyond) => too_old_or_new(beyond, follows),
             },

@@ -391,6 +391,8 @@ fn raw(message: &impl Message) -> Raw {
     }
 }
 
+/// When the broker took it; the epoch where the topic does not say, which none of ours
+/// leaves out (`mypay topics lint`).
 fn created_at(message: &impl Message) -> DateTime<Utc> {
     message
         .timestamp()

@@ -182,13 +182,13 @@ impl Recorder {
     async fn record(&self, answers: &[Answered]) -> Result<(), RecordError> {
         let at = now();
         let mut transaction = self.pool.begin().await?;
-        let changed = self
-            .settle(&mut transaction, answers, LIVE.as_slice(), at)
-            .await?;
+        let changed = rows::change(&mut transaction, answers, &LIVE, at).await?;
         let mut contradicting = Vec::new();
+        // These change commands, too: before accounts and the outbox are locked.
         if changed.len() < answers.len() {
             contradicting = rows::late(&mut transaction, answers, &changed, at).await?;
         }
+        self.follow(&mut transaction, answers, &changed, at).await?;
         transaction.commit().await?;
         for bank_code in &contradicting {
             self.metrics.contradicted(bank_code);
@@ -206,6 +206,18 @@ impl Recorder {
         at: DateTime<Utc>,
     ) -> Result<Vec<Changed>, RecordError> {
         let changed = rows::change(connection, answers, states, at).await?;
+        self.follow(connection, answers, &changed, at).await?;
+        Ok(changed)
+    }
+
+    /// Writes what follows from commands that were changed.
+    async fn follow(
+        &self,
+        connection: &mut PgConnection,
+        answers: &[Answered],
+        changed: &[Changed],
+        at: DateTime<Utc>,
+    ) -> Result<(), RecordError> {
         let by_lease: HashMap<(Uuid, i64), &Answered> = answers
             .iter()
             .map(|answered| ((answered.firmbanking_id, answered.fence), answered))
@@ -214,7 +226,7 @@ impl Recorder {
         let mut events = Vec::new();
         let mut finished = Vec::new();
         let mut undos = Vec::new();
-        for changed in &changed {
+        for changed in changed {
             // Two answers to one command may be here, of two leases.
             let Some(answered) = by_lease.get(&(changed.firmbanking_id, changed.fence)) else {
                 continue;
@@ -245,8 +257,7 @@ impl Recorder {
         queue_log::finish(connection, Flow::Firmbanking.name(), &finished).await?;
         outbox::write(connection, &self.writer, &events, at).await?;
         self.tell(connection, FIRMBANKING_REVERSAL, came_back, at)
-            .await?;
-        Ok(changed)
+            .await
     }
 
     /// Writes events that hang on no answer.

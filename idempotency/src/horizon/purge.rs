@@ -13,9 +13,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mypay_schemas::identity::lower_bound;
+use mypay_schemas::identity::{lower_bound, time_of};
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
+use uuid::Uuid;
 
 use super::{WEEK, weeks};
 
@@ -80,7 +81,7 @@ async fn this_week(pool: &PgPool) -> Result<i64, sqlx::Error> {
     Ok(now.timestamp_millis().div_euclid(WEEK))
 }
 
-async fn look_at(database: impl PgExecutor<'_>, week: i64) -> Result<Old, sqlx::Error> {
+async fn look_at(pool: &PgPool, week: i64) -> Result<Old, sqlx::Error> {
     // Whatever follows from a request has an id of the request's time. Remittances,
     // recharges and closings that wait are in progress in queue_log; a payout's run is
     // done. (The name is a number of ours; nothing here is input.)
@@ -89,38 +90,61 @@ async fn look_at(database: impl PgExecutor<'_>, week: i64) -> Result<Old, sqlx::
                 (SELECT count(*) FROM queue_log_w{week} WHERE status <> 'done')
               + (SELECT count(*) FROM parked WHERE message_id >= $1 AND message_id < $2)
               + (SELECT count(*) FROM settlement.payout
-                  WHERE state = 'AWAITS_BANK' AND payout_id >= $1 AND payout_id < $2)
-              + (SELECT count(*) FROM banking.undo
-                  WHERE state IN ('approved', 'asked')
-                    AND firmbanking_id >= $1 AND firmbanking_id < $2)
-              + (SELECT count(*)
-                   FROM banking.reversal r
-                   LEFT JOIN remittance.payout m ON m.firmbanking_id = r.firmbanking_id
-                   LEFT JOIN settlement.payout s ON s.firmbanking_id = r.firmbanking_id
-                   LEFT JOIN membership.closing c ON c.firmbanking_id = r.firmbanking_id
-                  WHERE r.firmbanking_id >= $1 AND r.firmbanking_id < $2
-                    AND (m.remittance_id IS NOT NULL AND m.reversed_at IS NULL
-                      OR s.payout_id IS NOT NULL AND s.reversed_at IS NULL
-                      OR c.closing_id IS NOT NULL AND c.reversed_at IS NULL)),
+                  WHERE state = 'AWAITS_BANK' AND payout_id >= $1 AND payout_id < $2),
                 pg_total_relation_size('queue_log_w{week}')"
     )))
     .bind(lower_bound(week * WEEK))
     .bind(lower_bound((week + 1) * WEEK))
-    .fetch_one(database)
+    .fetch_one(pool)
     .await?;
+    let open: i64 = row.try_get(1)?;
+    let undone = undone(&mut *pool.acquire().await?, week, week + 1).await?;
     Ok(Old {
         week,
         from: DateTime::from_timestamp_millis(week * WEEK).unwrap_or_default(),
         rows: row.try_get(0)?,
-        open: row.try_get(1)?,
+        open: open + undone.map_or(0, |(_, count)| count),
         bytes: row.try_get(2)?,
     })
 }
 
+/// What we are about to undo of these weeks, and what a bank or we have undone and its
+/// flow has not posted: it may come about long after its request was done, and is written
+/// down under [`super::hold`]. Gives the oldest of their weeks that has any, and how many
+/// there are in all.
+async fn undone(
+    connection: &mut PgConnection,
+    from: i64,
+    before: i64,
+) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT min(id::text)::uuid, count(*)
+           FROM (SELECT firmbanking_id AS id FROM banking.undo
+                  WHERE state IN ('approved', 'asked')
+                 UNION ALL
+                 SELECT r.firmbanking_id
+                   FROM banking.reversal r
+                   LEFT JOIN remittance.payout m ON m.firmbanking_id = r.firmbanking_id
+                   LEFT JOIN settlement.payout s ON s.firmbanking_id = r.firmbanking_id
+                   LEFT JOIN membership.closing c ON c.firmbanking_id = r.firmbanking_id
+                  WHERE m.remittance_id IS NOT NULL AND m.reversed_at IS NULL
+                     OR s.payout_id IS NOT NULL AND s.reversed_at IS NULL
+                     OR c.closing_id IS NOT NULL AND c.reversed_at IS NULL) u
+          WHERE id >= $1 AND id < $2",
+    )
+    .bind(lower_bound(from * WEEK))
+    .bind(lower_bound(before * WEEK))
+    .fetch_one(connection)
+    .await?;
+    let oldest: Option<Uuid> = row.try_get(0)?;
+    let count = row.try_get(1)?;
+    Ok(oldest.map(|id| (time_of(id).div_euclid(WEEK), count)))
+}
+
 /// Tells that ids from before `week` are remembered no more. It never goes back.
 ///
-/// Under the lock that [`super::hold`] takes, and after another look: what has come under
-/// way since the last one keeps its week.
+/// Under the lock that [`super::hold`] takes, and after another look at what is written
+/// under it: what has come about since the last one keeps its week.
 ///
 /// # Errors
 /// [`PurgeError::TooYoung`] where a week is among them that may still be needed,
@@ -128,15 +152,19 @@ async fn look_at(database: impl PgExecutor<'_>, week: i64) -> Result<Old, sqlx::
 pub async fn tell(pool: &PgPool, week: i64, at: DateTime<Utc>) -> Result<(), PurgeError> {
     is_old(pool, week - 1).await?;
     let mut transaction = pool.begin().await?;
+    limit(&mut transaction).await?;
+    // A database that was not migrated yet may lack the row, and nothing would be locked.
+    sqlx::query(
+        "INSERT INTO queue_log_horizon (oldest_week, told_at) VALUES (0, '-infinity')
+         ON CONFLICT DO NOTHING",
+    )
+    .execute(&mut *transaction)
+    .await?;
     sqlx::query("SELECT 1 FROM queue_log_horizon FOR UPDATE")
         .execute(&mut *transaction)
         .await?;
-    let mut forgotten = weeks(&mut *transaction).await?;
-    forgotten.retain(|older| *older < week);
-    for older in forgotten {
-        if look_at(&mut *transaction, older).await?.open > 0 {
-            return Err(PurgeError::UnderWay(older));
-        }
+    if let Some((kept, _)) = undone(&mut transaction, 0, week).await? {
+        return Err(PurgeError::UnderWay(kept));
     }
     sqlx::query(
         "UPDATE queue_log_horizon SET oldest_week = $1, told_at = $2 WHERE oldest_week < $1",
@@ -189,11 +217,20 @@ async fn is_old(pool: &PgPool, week: i64) -> Result<(), PurgeError> {
 
 async fn drop_now(pool: &PgPool, week: i64) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SET LOCAL lock_timeout = '2s'")
-        .execute(&mut *transaction)
-        .await?;
+    limit(&mut transaction).await?;
     sqlx::query(AssertSqlSafe(format!("DROP TABLE queue_log_w{week}")))
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await
+}
+
+/// Bounds what a purge can hold up: while it waits for a lock others wait behind it, and
+/// should this process freeze with one, the database ends the transaction.
+async fn limit(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
 }

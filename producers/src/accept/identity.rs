@@ -11,7 +11,7 @@ use crate::request::Refusal;
 /// A request's id: a UUID version 7 from a time that is remembered.
 pub fn message_id(written: &str, horizon: &Horizon, now: DateTime<Utc>) -> Result<Uuid, Refusal> {
     let id = well_formed(written)?;
-    match horizon.check(id, now, false) {
+    match horizon.check(id, now, now, false) {
         Ok(()) => Ok(id),
         Err(Beyond::Past) => Err(Refusal::of_id(
             Reason::PastHorizon.code(),

@@ -33,7 +33,7 @@ const COMMAND: &str = "
            (firmbanking_id, correlation_id, purpose, from_bank, from_account, to_bank, to_account,
             amount, holder_checked, to_ours, state, business_date, transaction_number, due_at, created_at,
             changed_at)
-    VALUES ($1, '', 'remittance', '004', '1', '020', '2', 1, true, false, 'done', '2020-01-01', 1, now(),
+    VALUES ($1, '', 'remittance', '004', '100001', '020', '200002', 1, true, false, 'done', '2020-01-01', 1, now(),
             now(), now())";
 const UNDO: &str = "
     INSERT INTO banking.undo
@@ -78,12 +78,12 @@ async fn a_week_goes_when_nothing_of_it_is_under_way() -> anyhow::Result<()> {
     let follows = true;
     ensure!(
         horizon
-            .check(lower_bound(older * WEEK + 2), now, follows)
+            .check(lower_bound(older * WEEK + 2), now, now, follows)
             .is_err()
     );
     ensure!(
         horizon
-            .check(lower_bound(younger * WEEK + 2), now, follows)
+            .check(lower_bound(younger * WEEK + 2), now, now, follows)
             .is_ok()
     );
     ensure!(drop_week(pool, older).await?);

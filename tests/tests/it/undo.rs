@@ -327,6 +327,59 @@ async fn what_the_bank_has_undone_we_do_not_undo() -> anyhow::Result<()> {
     paid.end(&world).await
 }
 
+/// Nor where the undo had its number already, and its bank was not reached: not a byte of
+/// it has left, and its receiver would pay twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bank_has_undone_meanwhile_is_not_sent_under_its_number() -> anyhow::Result<()> {
+    let world = World::begin().await?;
+    let mut dial = Dial {
+        reversal_ms: 15_000,
+        ..Dial::default()
+    };
+    dial.set("late_reversal=1")?;
+    let mut paid = Paid::out(&world, dial).await?;
+    let mut silent = Dial::default();
+    silent.set("020:error_before=1")?;
+    world.dial(&paid.bank, silent).await?;
+    ensure!(paid.propose("kim", Uuid::now_v7(), "a mistake").await?.0 == 201);
+    ensure!(paid.approve("lee").await?.0 == 202);
+    let undo = id_of_command(PURPOSE_UNDO, paid.command);
+    world.await_commands(&[undo], "unknown", 1, LONG).await?;
+    world.kill(&paid.consumers[0]).await?;
+    eventually("the bank's notice", LONG, async || {
+        Ok(sqlx::query(
+            "SELECT 1 FROM dummy_bank.notice n
+               JOIN banking.firmbanking f ON f.from_bank = n.bank_code
+                AND f.business_date = n.business_date AND f.transaction_number = n.number
+              WHERE f.firmbanking_id = $1",
+        )
+        .bind(paid.command)
+        .fetch_optional(&world.pool)
+        .await?)
+    })
+    .await?;
+    // As where no connection was made: the call is taken back, and the number stays.
+    sqlx::query(
+        "UPDATE banking.firmbanking
+            SET state = 'pending', calls = 0, inquiries = 0, inquiry_tries = 0, send_tries = 1,
+                leased_until = NULL, due_at = now() + interval '5 seconds'
+          WHERE firmbanking_id = $1",
+    )
+    .bind(undo)
+    .execute(&world.pool)
+    .await?;
+    world.dial(&paid.bank, Dial::default()).await?;
+    paid.consumers[0] = world.again(&paid.consumers[0])?;
+    let refused = paid.is_undone(&world, "refused").await?;
+    ensure!(refused["refused_for"] == "came_back", "{refused}");
+    came_back(&world, &[paid.remittance]).await?;
+    let kept = fee(&world, paid.remittance).await?;
+    let mut reckoning = Reckoning::new(&[paid.member], OPENING);
+    reckoning.spend(paid.member, kept);
+    world.balances_are(&reckoning).await?;
+    paid.end(&world).await
+}
+
 /// A franchise's payout, undone by the command line: owed again, and paid by a retry.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settlement_that_is_undone_is_owed_and_paid_again() -> anyhow::Result<()> {

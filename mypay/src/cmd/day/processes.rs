@@ -16,9 +16,13 @@ pub(crate) async fn prepare(endpoints: &Endpoints, say: &impl Fn(&str)) -> anyho
         .apply(&plan)
         .await?;
     say(&format!(
-        "topics: {} planned, {} changed",
+        "topics: {} planned, {}",
         plan.topics.len(),
-        applied.changed
+        if applied.changed {
+            "and the cluster brought to it"
+        } else {
+            "all as planned"
+        }
     ));
     let registered = mypay_schemas::registry::register_all(&endpoints.registry_url).await?;
     say(&format!("schemas: {} registered", registered.len()));

@@ -1,14 +1,18 @@
 //! Cancels of payments that are not made yet.
 
 use anyhow::ensure;
+use mypay_auth::Role;
 use mypay_bank::dummy::Dial;
 use mypay_schemas::Flow;
 use mypay_tests::World;
 use mypay_tests::requests::{cancel, payment};
 use mypay_tests::wait::eventually;
+use reqwest::Method;
+use uuid::Uuid;
 
 use super::{AT_BANK, BANK, Setting, completed, id, ids, pay, rejected};
 use crate::day::LONG;
+use crate::over_http::Client;
 
 /// While it waits for its top-up, and while the edge has taken it and no consumer has
 /// seen it: told apart from a payment that nobody knows. Once it is made, a new cancel
@@ -51,6 +55,7 @@ async fn a_cancel_of_a_payment_in_progress_is_told_so() -> anyhow::Result<()> {
     .await?;
     let of_taken = cancel(&taken, 0);
     let of_none = cancel(&payment(member[0], franchise, "order-3", 1), 0);
+    the_edge_says_so(&world, franchise, [&paid, &taken].map(|it| &*it.message_id)).await?;
     let cancels = [meanwhile, of_taken, of_none];
     pay(&world, &cancels).await?;
     let mut asked = ids(cancels.iter().map(|it| &it.message_id))?;
@@ -84,4 +89,44 @@ async fn a_cancel_of_a_payment_in_progress_is_told_so() -> anyhow::Result<()> {
     ensure!(balance == 40_000, "{balance}");
     world.audit_is_clean().await?;
     world.stop(&setting.consumers).await
+}
+
+/// Over HTTP it is told to whom the payment concerns, as far as anybody knows whose it
+/// is; to others there is no such payment.
+async fn the_edge_says_so(
+    world: &World,
+    franchise: Uuid,
+    [waits, taken]: [&str; 2],
+) -> anyhow::Result<()> {
+    let edge = world.edge_anew().await?;
+    let client = Client::new(world);
+    client.accepts().await?;
+    let stranger = world.franchise(250).await?;
+    for (role, who, payment, status, code) in [
+        (
+            Role::Franchise,
+            franchise,
+            waits,
+            409,
+            "payment_in_progress",
+        ),
+        (Role::Franchise, stranger, waits, 404, "unknown_payment"),
+        (Role::Staff, stranger, taken, 409, "payment_in_progress"),
+        (Role::Franchise, franchise, taken, 404, "unknown_payment"),
+    ] {
+        let path = format!("/payments/{payment}/cancellations");
+        let asked = client
+            .request_by(role, &who.to_string(), Method::POST, &path)
+            .header("idempotency-key", Uuid::now_v7().to_string())
+            .json(&serde_json::json!({ "reason": "changed their mind" }));
+        let told = asked.send().await?;
+        ensure!(
+            told.status() == status,
+            "{role} of {payment}: {}",
+            told.status()
+        );
+        let body: serde_json::Value = told.json().await?;
+        ensure!(body["reason"] == code, "{role} of {payment}: {body}");
+    }
+    world.stop(&edge).await
 }
