@@ -10,7 +10,7 @@
 //! its fields, and for each field its length and its bytes, as the type's
 //! `recv` function reads them.
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -21,8 +21,6 @@ pub const COPY_FROM: usize = 100;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// PostgreSQL counts microseconds from here: 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// And days from there, counted as chrono does: from the first day of year 1, which is 1.
-const EPOCH_DAYS: i32 = 730_120;
 
 /// A value as PostgreSQL's `recv` functions read it.
 pub trait Field {
@@ -83,13 +81,6 @@ impl Field for &str {
 impl Field for &[u8] {
     fn put(&self, bytes: &mut Vec<u8>) {
         sized(bytes, self);
-    }
-}
-
-/// `date`
-impl Field for NaiveDate {
-    fn put(&self, bytes: &mut Vec<u8>) {
-        (self.num_days_from_ce() - EPOCH_DAYS).put(bytes);
     }
 }
 
@@ -170,17 +161,14 @@ mod tests {
     fn a_row_is_its_fields_with_their_lengths() {
         let mut rows = Rows::with_capacity(1, 64);
         let instant = DateTime::from_timestamp(946_684_801, 0);
-        let date = NaiveDate::from_ymd_opt(1999, 12, 30);
-        rows.push([&"ab", &None::<i16>, &instant, &date, &true]);
+        rows.push([&"ab", &None::<i16>, &instant, &true]);
         let row = &rows.bytes[SIGNATURE.len() + 8..];
         let expected: &[&[u8]] = &[
-            &[0, 5],
+            &[0, 4],
             &[0, 0, 0, 2, b'a', b'b'],
             &[0xff; 4],
             &[0, 0, 0, 8],
             &1_000_000_i64.to_be_bytes(),
-            &[0, 0, 0, 4],
-            &(-2_i32).to_be_bytes(),
             &[0, 0, 0, 1, 1],
         ];
         assert_eq!(row, expected.concat());

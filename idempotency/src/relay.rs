@@ -30,7 +30,7 @@ const BATCH: i64 = 5_000;
 /// and to the transaction log, and their replication, however few it carries.
 const BUSY: f64 = 2_000.0;
 /// From one transaction's begin to the next one's, while it is so.
-const GATHER: Duration = Duration::from_millis(150);
+const GATHER: Duration = Duration::from_millis(80);
 /// How long a message that was sent lies in the outbox at the most, while more is sent:
 /// the age of the oldest one tells whether anybody relays.
 const FORGET: Duration = Duration::from_secs(5);

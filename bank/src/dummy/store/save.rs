@@ -1,7 +1,6 @@
-//! Writes what a batch has changed: one statement a table, and what is new by `COPY`.
+//! Writes what a batch has changed: one statement a table.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mypay_database::copy::Rows;
 use sqlx::PgConnection;
 
 use crate::dummy::book::{Book, Line, NewNotice};
@@ -29,28 +28,7 @@ pub(in crate::dummy) async fn save(tx: &mut PgConnection, book: &Book) -> Result
     Ok(())
 }
 
-/// Status, refusal, fee, when it was executed, when it is due, and what is planned then.
-type StateRow = (
-    &'static str,
-    Option<&'static str>,
-    i64,
-    Option<DateTime<Utc>>,
-    Option<DateTime<Utc>>,
-    Option<&'static str>,
-);
-
-fn spread(state: State) -> StateRow {
-    match state {
-        State::InProgress { due_at, planned } => {
-            let planned = planned.map(|reason| reason.as_str());
-            ("in_progress", None, 0, None, Some(due_at), planned)
-        }
-        State::Done { executed_at, fee } => ("done", None, fee, Some(executed_at), None, None),
-        State::Refused(reason) => ("refused", Some(reason.as_str()), 0, None, None, None),
-    }
-}
-
-/// The columns that states are spread over.
+/// The columns that a state is spread over.
 #[derive(Default)]
 struct StateColumns {
     status: Vec<&'static str>,
@@ -65,13 +43,21 @@ impl StateColumns {
     fn of(transfers: &[&Transfer]) -> Self {
         let mut columns = Self::default();
         for transfer in transfers {
-            let (status, refusal, fee, executed_at, due_at, planned) = spread(transfer.state);
+            let (status, refusal, fee, executed_at, due_at, planned) = match transfer.state {
+                State::InProgress { due_at, planned } => {
+                    ("in_progress", None, 0, None, Some(due_at), planned)
+                }
+                State::Done { executed_at, fee } => {
+                    ("done", None, fee, Some(executed_at), None, None)
+                }
+                State::Refused(reason) => ("refused", Some(reason.as_str()), 0, None, None, None),
+            };
             columns.status.push(status);
             columns.refusal.push(refusal);
             columns.fee.push(fee);
             columns.executed_at.push(executed_at);
             columns.due_at.push(due_at);
-            columns.planned.push(planned);
+            columns.planned.push(planned.map(|reason| reason.as_str()));
         }
         columns
     }
@@ -81,41 +67,39 @@ fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-async fn insert_transfers(
-    tx: &mut PgConnection,
-    transfers: &[&Transfer],
-) -> Result<(), sqlx::Error> {
-    const COPY: &str = "
-        COPY dummy_bank.transfer
-             (bank_code, business_date, number, content_hash, from_bank, from_account, to_bank,
-              to_account, amount, status, refusal, fee, executed_at, due_at, planned, hidden_until,
-              reverse_at, notice_lost)
-        FROM STDIN (FORMAT binary)";
-    let mut rows = Rows::with_capacity(transfers.len(), 250);
-    for transfer in transfers {
-        let (status, refusal, fee, executed_at, due_at, planned) = spread(transfer.state);
-        rows.push([
-            &transfer.key.bank_code.as_str(),
-            &transfer.key.business_date,
-            &(transfer.key.number as i32),
-            &transfer.content_hash.as_slice(),
-            &transfer.from.bank_code.as_str(),
-            &transfer.from.account_number.as_str(),
-            &transfer.to.bank_code.as_str(),
-            &transfer.to.account_number.as_str(),
-            &transfer.amount,
-            &status,
-            &refusal,
-            &fee,
-            &executed_at,
-            &due_at,
-            &planned,
-            &transfer.hidden_until,
-            &transfer.reverse_at,
-            &transfer.notice_lost,
-        ]);
-    }
-    rows.copy(tx, COPY).await?;
+async fn insert_transfers(tx: &mut PgConnection, rows: &[&Transfer]) -> Result<(), sqlx::Error> {
+    let state = StateColumns::of(rows);
+    sqlx::query(
+        "INSERT INTO dummy_bank.transfer
+                (bank_code, business_date, number, content_hash, from_bank, from_account,
+                 to_bank, to_account, amount, status, refusal, fee, executed_at, due_at,
+                 planned, hidden_until, reverse_at, notice_lost)
+         SELECT * FROM UNNEST(
+                $1::text[], $2::date[], $3::integer[], $4::bytea[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::bigint[],
+                $13::timestamptz[], $14::timestamptz[], $15::text[], $16::timestamptz[],
+                $17::timestamptz[], $18::boolean[])",
+    )
+    .bind(column(rows, |t| t.key.bank_code.as_str()))
+    .bind(column(rows, |t| t.key.business_date))
+    .bind(column(rows, |t| t.key.number as i32))
+    .bind(column(rows, |t| t.content_hash.as_slice()))
+    .bind(column(rows, |t| t.from.bank_code.as_str()))
+    .bind(column(rows, |t| t.from.account_number.as_str()))
+    .bind(column(rows, |t| t.to.bank_code.as_str()))
+    .bind(column(rows, |t| t.to.account_number.as_str()))
+    .bind(column(rows, |t| t.amount))
+    .bind(state.status)
+    .bind(state.refusal)
+    .bind(state.fee)
+    .bind(state.executed_at)
+    .bind(state.due_at)
+    .bind(state.planned)
+    .bind(column(rows, |t| t.hidden_until))
+    .bind(column(rows, |t| t.reverse_at))
+    .bind(column(rows, |t| t.notice_lost))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -181,33 +165,33 @@ pub(super) fn kind_text(kind: LineKind) -> &'static str {
     }
 }
 
-async fn insert_lines(tx: &mut PgConnection, lines: &[Line]) -> Result<(), sqlx::Error> {
-    const COPY: &str = "
-        COPY dummy_bank.statement_line
-             (bank_code, account_number, line_number, kind, business_date, transfer_bank,
-              transfer_date, number, counter_bank, counter_account, amount, fee, balance_after,
-              executed_at)
-        FROM STDIN (FORMAT binary)";
-    let mut rows = Rows::with_capacity(lines.len(), 220);
-    for line in lines {
-        rows.push([
-            &line.account.bank_code.as_str(),
-            &line.account.account_number.as_str(),
-            &line.line_number,
-            &kind_text(line.kind),
-            &line.business_date,
-            &line.transfer.bank_code.as_str(),
-            &line.transfer.business_date,
-            &(line.transfer.number as i32),
-            &line.counterparty.bank_code.as_str(),
-            &line.counterparty.account_number.as_str(),
-            &line.amount,
-            &line.fee,
-            &line.balance_after,
-            &line.executed_at,
-        ]);
-    }
-    rows.copy(tx, COPY).await?;
+async fn insert_lines(tx: &mut PgConnection, rows: &[Line]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO dummy_bank.statement_line
+                (bank_code, account_number, line_number, kind, business_date, transfer_bank,
+                 transfer_date, number, counter_bank, counter_account, amount, fee,
+                 balance_after, executed_at)
+         SELECT * FROM UNNEST(
+                $1::text[], $2::text[], $3::bigint[], $4::text[], $5::date[], $6::text[],
+                $7::date[], $8::integer[], $9::text[], $10::text[], $11::bigint[],
+                $12::bigint[], $13::bigint[], $14::timestamptz[])",
+    )
+    .bind(column(rows, |l| l.account.bank_code.as_str()))
+    .bind(column(rows, |l| l.account.account_number.as_str()))
+    .bind(column(rows, |l| l.line_number))
+    .bind(column(rows, |l| kind_text(l.kind)))
+    .bind(column(rows, |l| l.business_date))
+    .bind(column(rows, |l| l.transfer.bank_code.as_str()))
+    .bind(column(rows, |l| l.transfer.business_date))
+    .bind(column(rows, |l| l.transfer.number as i32))
+    .bind(column(rows, |l| l.counterparty.bank_code.as_str()))
+    .bind(column(rows, |l| l.counterparty.account_number.as_str()))
+    .bind(column(rows, |l| l.amount))
+    .bind(column(rows, |l| l.fee))
+    .bind(column(rows, |l| l.balance_after))
+    .bind(column(rows, |l| l.executed_at))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
