@@ -183,7 +183,7 @@ mod tests {
         };
         let id = |from_now: TimeDelta| lower_bound((appended + from_now).timestamp_millis());
         let ahead = id(TimeDelta::hours(30));
-        for later in [0, 10, 24 * 365] {
+        for later in [0, 10, 24 * 20] {
             let now = appended + TimeDelta::hours(later);
             let checked = horizon.check(ahead, now, appended, false);
             assert_eq!(checked, Err(Beyond::Future), "{later} hours later");

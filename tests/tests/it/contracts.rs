@@ -129,15 +129,14 @@ async fn what_waits_when_a_contract_ends_is_not_sent() -> anyhow::Result<()> {
     world.kill_bank().await?;
     let firmbanking = world.consume("firmbanking")?;
     let mut asked = Asked::default();
-    let mut commands = Vec::new();
+    let (mut requests, mut commands) = (Vec::new(), Vec::new());
     let mut messages = Vec::new();
     for _ in 0..5 {
         let paid = payout(member, receiver.clone(), 10_000);
         asked.add(&paid.message_id, Must::BeRejected("no_contract"));
-        commands.push(id_of_command(
-            PURPOSE_REMITTANCE,
-            Uuid::try_parse(&paid.message_id)?,
-        ));
+        let id = Uuid::try_parse(&paid.message_id)?;
+        requests.push(id);
+        commands.push(id_of_command(PURPOSE_REMITTANCE, id));
         messages.push(world.message(Flow::Remittance, &paid)?);
     }
     world.send(messages).await?;
@@ -157,6 +156,8 @@ async fn what_waits_when_a_contract_ends_is_not_sent() -> anyhow::Result<()> {
         "{story}"
     );
     ensure!(story["transaction_number"].is_null(), "{story}");
+    // The commands' results come by a relay: that nothing waits is no sign yet.
+    world.await_done(Flow::Remittance, &requests, LONG).await?;
     world.drained(Flow::Remittance, LONG).await?;
     let answers = world
         .results_of(Flow::Remittance, &before, &asked.ids())
