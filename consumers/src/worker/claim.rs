@@ -224,11 +224,9 @@ fn of_row(row: &PgRow) -> Result<Due, sqlx::Error> {
     taken.task = match number {
         // What has a number was ordered while the contract was in force.
         None if !in_force => Task::Lapsed,
-        // Not a byte has left: the receiver would pay a second time.
-        None if row.try_get(19)? => Task::CameBack,
-        // Numbered, and not a byte has left all the same: each call that did not go out was
-        // taken back.
-        Some(_) if state == "pending" && taken.calls == 0 && row.try_get(19)? => Task::CameBack,
+        // Not a byte has left, whether it has its number or not (each call that did not go
+        // out was taken back): the receiver would pay a second time.
+        _ if state == "pending" && taken.calls == 0 && row.try_get(19)? => Task::CameBack,
         // Numbered later.
         None => Task::Send(NaiveDate::MIN, 0),
         Some((date, number)) if state != "pending" => Task::Inquire(date, number),
