@@ -223,6 +223,18 @@ impl Draw {
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
         }
+        let drawn = self.remit_within_limit(from, to, request)?;
+        self.keeps_of_the_day(from, amount, drawn.outcome);
+        Some(drawn)
+    }
+
+    fn remit_within_limit(
+        &mut self,
+        from: usize,
+        to: usize,
+        request: RemittanceRequest,
+    ) -> Option<Drawn> {
+        let amount = request.amount;
         if self.has_left(to) {
             // Before it is asked whether there is enough: nothing is topped up for it.
             return Some(rejected(Body::Remittance(request), "unknown_receiver"));
@@ -259,6 +271,13 @@ impl Draw {
                 Some(drawn)
             }
             _ => None,
+        }
+    }
+
+    /// What is rejected for another reason must not pass the day's limit.
+    fn keeps_of_the_day(&mut self, from: usize, amount: i64, outcome: Outcome) {
+        if let Outcome::Rejected(_) = outcome {
+            self.ledger.members[from].keeps_of_the_day(amount);
         }
     }
 
@@ -301,6 +320,18 @@ impl Draw {
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
         }
+        let drawn = self.pay_out_within_limit(from, (to, mismatch), request)?;
+        self.keeps_of_the_day(from, amount, drawn.outcome);
+        Some(drawn)
+    }
+
+    fn pay_out_within_limit(
+        &mut self,
+        from: usize,
+        (to, mismatch): (BankAccount, bool),
+        request: RemittanceRequest,
+    ) -> Option<Drawn> {
+        let amount = request.amount;
         let whole = amount + FEE_TO_BANK;
         let poor = self.is_poor(from);
         let span = &mut self.spans[from];
@@ -367,6 +398,7 @@ impl Draw {
         let just = if self.rng.bool() { 1 } else { won };
         let here = !self.has_left(one);
         let may_remit = here && self.may_remit(one, won) == Some(true);
+        let sender = one;
         let (one, other) = (self.ledger.members[one].id, self.ledger.members[other].id);
         let stranger = Uuid::now_v7();
         let shop = self.ledger.franchises[0].id;
@@ -377,7 +409,10 @@ impl Draw {
                 Body::Remittance(remittance(stranger, one, won)),
                 "unknown_member",
             ),
-            3 if may_remit => (Body::Remittance(remittance(one, one, won)), "same_member"),
+            3 if may_remit => {
+                self.ledger.members[sender].keeps_of_the_day(won);
+                (Body::Remittance(remittance(one, one, won)), "same_member")
+            }
             4 if one != other => (
                 Body::Remittance(remittance(one, other, REMITTANCE_MAX + just)),
                 "remittance_limit_exceeded",

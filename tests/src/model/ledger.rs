@@ -50,6 +50,8 @@ pub struct Member {
     pub sent: i64,
     /// The same with what waits for top-ups, whole won.
     pub perhaps_sent: i64,
+    /// What must be within the day's limit and is not sent, whole won.
+    pub kept_of_day: i64,
     /// How the membership stands.
     pub standing: Standing,
     /// What came back after it was closed, and is kept, whole won.

@@ -62,6 +62,7 @@ impl World {
                 pending: 0,
                 sent: 0,
                 perhaps_sent: 0,
+                kept_of_day: 0,
                 standing: Standing::Open,
                 unclaimed: 0,
             });

@@ -34,6 +34,7 @@ pub(in crate::model) fn town() -> Ledger {
             0
         },
         perhaps_sent: 0,
+        kept_of_day: 0,
         standing: Standing::Open,
         unclaimed: 0,
     };

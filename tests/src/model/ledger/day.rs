@@ -26,9 +26,16 @@ impl Member {
         self.perhaps_sent += won;
     }
 
+    /// Something must be within the limit that is not sent: it is rejected for a reason
+    /// that is looked for later. What a client sends again by another lane may come
+    /// before it, though it was sent after it.
+    pub fn keeps_of_the_day(&mut self, won: i64) {
+        self.kept_of_day = self.kept_of_day.max(won);
+    }
+
     /// Whether this may be remitted yet today, in every order; `None`: it depends.
     pub fn may_remit(&self, won: i64) -> Option<bool> {
-        if self.perhaps_sent + won <= REMITTANCE_DAY {
+        if self.perhaps_sent + won + self.kept_of_day <= REMITTANCE_DAY {
             Some(true)
         } else if self.sent + won > REMITTANCE_DAY {
             Some(false)
@@ -49,6 +56,7 @@ impl Ledger {
                 member.sent = 0;
             }
             member.perhaps_sent = member.sent;
+            member.kept_of_day = 0;
         }
     }
 }
@@ -67,6 +75,7 @@ mod tests {
             pending: 0,
             sent,
             perhaps_sent,
+            kept_of_day: 0,
             standing: Default::default(),
             unclaimed: 0,
         }
@@ -90,6 +99,16 @@ mod tests {
         assert_eq!(member.may_remit(500_000), Some(true));
         assert_eq!(member.may_remit(500_001), None);
         assert_eq!(member.may_remit(1_000_000), None);
+        assert_eq!(member.may_remit(1_000_001), Some(false));
+    }
+
+    #[test]
+    fn what_must_be_within_the_limit_stays_within_it() {
+        let mut member = member(9_000_000, 9_000_000);
+        member.keeps_of_the_day(400_000);
+        member.keeps_of_the_day(300_000);
+        assert_eq!(member.may_remit(600_000), Some(true));
+        assert_eq!(member.may_remit(600_001), None);
         assert_eq!(member.may_remit(1_000_001), Some(false));
     }
 
