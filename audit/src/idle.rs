@@ -1,7 +1,9 @@
 //! Waits until the pipeline is idle.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use mypay_idempotency::slot;
 use mypay_schemas::Flow;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -14,79 +16,141 @@ use crate::kafka::{self, Isolation, PATIENCE};
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// What nobody works on is waited for no longer than this: a process may be about to start.
+const UNATTENDED: Duration = Duration::from_secs(3);
+
+/// The role of the workers at the banks (`mypay_consumers::worker::ROLE`).
+const BANK_WORKERS: &str = "bank";
+
+/// What is still under way.
+struct UnderWay {
+    what: String,
+    /// Whether somebody runs who works on it.
+    attended: bool,
+}
+
 /// Waits at most `patience`; tells what is still under way, or nothing.
 pub(crate) async fn wait(
     pool: &PgPool,
     bootstrap: &str,
     patience: Duration,
 ) -> Result<Option<String>, AuditError> {
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
     loop {
+        let running = running(pool).await?;
         // The cheap questions first. The order is the requests' own: what left
         // the outbox before it was looked at is on a topic by then.
-        let under_way = match in_database(pool).await? {
-            None => {
-                let bootstrap = bootstrap.to_string();
-                tokio::task::spawn_blocking(move || on_topics(&bootstrap)).await??
+        let under_way = match in_database(pool, &running).await? {
+            Some(found) if found.attended => Some(found),
+            unattended => {
+                let (bootstrap, running) = (bootstrap.to_string(), running.clone());
+                let topics = tokio::task::spawn_blocking(move || on_topics(&bootstrap, &running));
+                match topics.await?? {
+                    Some(found) if found.attended => Some(found),
+                    found => unattended.or(found),
+                }
             }
-            some => some,
         };
         // Nothing on the topics; but the last message may have asked a bank.
         let under_way = match under_way {
-            None => in_database(pool).await?,
+            None => in_database(pool, &running).await?,
             some => some,
         };
-        match under_way {
-            None => return Ok(None),
-            Some(what) if Instant::now() >= deadline => return Ok(Some(what)),
-            Some(what) => tracing::debug!(what, "waiting for the pipeline"),
+        let Some(UnderWay { what, attended }) = under_way else {
+            return Ok(None);
+        };
+        if !attended && began.elapsed() >= UNATTENDED {
+            return Ok(Some(format!("{what}, and nobody runs who works on that")));
         }
+        if began.elapsed() >= patience {
+            return Ok(Some(what));
+        }
+        tracing::debug!(what, "waiting for the pipeline");
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// What the database has under way.
-async fn in_database(pool: &PgPool) -> Result<Option<String>, AuditError> {
-    const QUESTIONS: [(&str, &str); 5] = [
-        ("messages in the outbox", "SELECT count(*) FROM outbox"),
+/// What the database has under way: what somebody works on, if there is any.
+async fn in_database(
+    pool: &PgPool,
+    running: &HashSet<String>,
+) -> Result<Option<UnderWay>, AuditError> {
+    // With who works on it, where that is one role.
+    const QUESTIONS: [(&str, Option<&str>, &str); 5] = [
+        (
+            "messages in the outbox",
+            None,
+            "SELECT count(*) FROM outbox",
+        ),
         // Those that only an operator can end are not waited for.
         (
             "commands that banks have yet to answer",
+            Some(BANK_WORKERS),
             "SELECT count(*) FROM banking.firmbanking WHERE state IN ('pending', 'sending', 'unknown')",
         ),
         (
             "remittances that wait for their top-ups",
+            Some("remittance"),
             "SELECT count(*) FROM remittance.top_up t WHERE t.state = 'AWAITS_TOP_UP'
                 AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
                                  WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
         ),
         (
             "payments that wait for their top-ups",
+            Some("payment"),
             "SELECT count(*) FROM payment.top_up t WHERE t.state = 'AWAITS_TOP_UP'
                 AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
                                  WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
         ),
         (
             "notices that wait for their command",
+            Some(BANK_WORKERS),
             "SELECT count(*) FROM banking.notice WHERE state = 'waits'",
         ),
     ];
-    for (what, question) in QUESTIONS {
+    let mut unattended = None;
+    for (what, role, question) in QUESTIONS {
         let count: i64 = sqlx::query(question).fetch_one(pool).await?.try_get(0)?;
-        if count > 0 {
-            return Ok(Some(format!("{count} {what}")));
+        if count == 0 {
+            continue;
         }
+        let found = UnderWay {
+            what: format!("{count} {what}"),
+            attended: role.is_none_or(|role| running.contains(role)),
+        };
+        if found.attended {
+            return Ok(Some(found));
+        }
+        unattended.get_or_insert(found);
     }
-    Ok(None)
+    Ok(unattended)
 }
 
-/// The first consumer group that has messages before it.
-fn on_topics(bootstrap: &str) -> Result<Option<String>, AuditError> {
-    for flow in Flow::ALL {
-        if let Some(place) = lagging(bootstrap, flow)? {
-            return Ok(Some(format!(
-                "messages before the {flow} consumer, at {place}"
-            )));
+/// What runs, by its role: consumers have their flow's name.
+async fn running(pool: &PgPool) -> Result<HashSet<String>, sqlx::Error> {
+    let roles: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT role FROM slot WHERE seen_at > now() - make_interval(secs => $1)",
+    )
+    .bind(slot::STALE.as_secs_f64())
+    .fetch_all(pool)
+    .await?;
+    Ok(roles.into_iter().collect())
+}
+
+/// The first consumer group that has messages before it: one whose consumer runs, if
+/// there is any.
+fn on_topics(bootstrap: &str, running: &HashSet<String>) -> Result<Option<UnderWay>, AuditError> {
+    let (attended, others): (Vec<_>, Vec<_>) = Flow::ALL
+        .into_iter()
+        .partition(|flow| running.contains(flow.name()));
+    for (flows, attended) in [(attended, true), (others, false)] {
+        for flow in flows {
+            if let Some(place) = lagging(bootstrap, flow)? {
+                return Ok(Some(UnderWay {
+                    what: format!("messages before the {flow} consumer, at {place}"),
+                    attended,
+                }));
+            }
         }
     }
     Ok(None)

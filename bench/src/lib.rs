@@ -7,6 +7,7 @@
 //! | `firmbanking.rs` | commands to a bank, and how many a second come back |
 //! | `edge.rs` | durable acceptances over HTTP at a steady pace |
 //! | `town.rs`, `requests.rs` | members, and what they ask for |
+//! | `older_rows.rs` | what `queue_log` holds before it begins |
 //! | `results.rs`, `money.rs` | that each request has one result, and the money is right |
 //! | `consumer.rs`, `usage.rs` | the program under measurement, and what it uses |
 //! | `naive.rs`, `postgres_alone.rs` | what it is measured against |
@@ -19,6 +20,7 @@ pub mod edge;
 pub mod firmbanking;
 pub mod money;
 pub mod naive;
+pub mod older_rows;
 pub mod paced;
 pub mod postgres_alone;
 pub mod requests;

@@ -14,7 +14,7 @@ use mypay_bench::requests::Load;
 use mypay_bench::settlement::Settling;
 use mypay_bench::town::{Town, opening};
 use mypay_bench::world::World;
-use mypay_bench::{edge, naive, postgres_alone};
+use mypay_bench::{edge, naive, older_rows, postgres_alone};
 use mypay_schemas::Flow;
 use mypay_stack::Stack;
 
@@ -106,6 +106,11 @@ pub(crate) struct Args {
     /// How many members.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     accounts: u64,
+    /// How many rows queue_log has at the least before it begins (drains and paced
+    /// runs); what lacks is made, in the partition that is written to. Whoever audits this
+    /// stack later finds them without messages.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    queue_log: u64,
     /// How many franchises.
     #[arg(long, default_value_t = FRANCHISES, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     franchises: u64,
@@ -141,11 +146,15 @@ impl Args {
             Subject::Firmbanking => return self.firmbanking(&world, json).await,
             Subject::Settlement => return self.settlement(&world, json).await,
         };
+        if self.queue_log > 0 {
+            older_rows::ensure_rows(&world.pool, flow, self.queue_log, say).await?;
+        }
         let mut report = Report::new(Shape {
             flow,
             count: self.count,
             rate: self.rate,
             accounts: self.accounts,
+            queue_log: self.queue_log,
             skewed: self.skewed,
             consumers: self.consumers,
         });

@@ -15,6 +15,7 @@ pub(super) struct Shape {
     pub(super) count: u32,
     pub(super) rate: Option<u32>,
     pub(super) accounts: u64,
+    pub(super) queue_log: u64,
     pub(super) skewed: bool,
     pub(super) consumers: u8,
 }
@@ -103,6 +104,7 @@ impl Report {
             "count": self.shape.count,
             "rate": self.shape.rate,
             "accounts": self.shape.accounts,
+            "queue_log": self.shape.queue_log,
             "skewed": self.shape.skewed,
             "consumers": self.shape.consumers,
             "messages_per_second": self.rates(),
@@ -125,6 +127,9 @@ impl Report {
         let mut text = format!("\n{flow}: {count} requests of {accounts} members");
         if self.shape.skewed {
             text += ", skewed";
+        }
+        if self.shape.queue_log > 0 {
+            text += &format!(", {} rows in queue_log before", self.shape.queue_log);
         }
         if let Some(rates) = self.rates() {
             text += &format!(
