@@ -70,7 +70,7 @@ pub async fn ensure_rows(
         sqlx::query("CHECKPOINT").execute(pool).await?;
     }
     let in_the_way: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM (SELECT FROM queue_log WHERE message_id >= $1 LIMIT 1000) AS some",
+        "SELECT count(*) FROM (SELECT FROM queue_log WHERE message_id >= $1 LIMIT 1000) AS seen",
     )
     .bind(lower_bound(now - span))
     .fetch_one(pool)

@@ -1,6 +1,6 @@
 //! One bank's loop: what may go out now is taken, and called.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -23,6 +23,9 @@ struct Bank {
     bank_code: String,
     sending: Gate,
     inquiring: Arc<Semaphore>,
+    /// When no inquiry was due, the last time that was looked: each look is a trip to the
+    /// server, and under load a take is trips more than anything.
+    none_due_at: Mutex<Option<Instant>>,
 }
 
 /// Works on one bank.
@@ -37,6 +40,7 @@ pub(super) async fn work(
     let bank = Arc::new(Bank {
         sending: Gate::new(workers.bank.table(), &bank_code, "commands"),
         inquiring: Arc::new(Semaphore::new(INQUIRIES)),
+        none_due_at: Mutex::default(),
         workers,
         buckets,
         bank_code,
@@ -72,11 +76,17 @@ impl Bank {
             let pause = shut_for.max(Duration::from_millis(1)).min(IDLE);
             return (Vec::new(), Some(pause));
         }
+        let began = Instant::now();
         let taken = claim::take(&self.workers, &self.bank_code, room).await;
         let taken = taken.unwrap_or_else(|error| {
             tracing::warn!(bank_code = self.bank_code, %error, "commands could not be taken");
             Vec::new()
         });
+        if room.inquiries > 0 && !taken.iter().any(Taken::is_inquiry) {
+            *self.none_due() = Some(began);
+        }
+        tracing::debug!(bank_code = self.bank_code, wanted = room.sends, taken = taken.len(),
+            took = ?began.elapsed(), "a take");
         let unused = room.together.saturating_sub(taken.len());
         self.buckets.give_back(&self.bank_code, unused);
         let pause = taken.is_empty().then_some(IDLE);
@@ -89,10 +99,11 @@ impl Bank {
         let sharers = self.workers.sharers();
         let (rate, empty_for) = self.buckets.reserve(&self.bank_code, TAKE, sharers);
         let open = self.sending.open();
-        let inquiries_at_most = if open.is_closed {
-            INQUIRIES
-        } else {
-            INQUIRIES_WHILE_OPEN
+        let just_looked = self.none_due().is_some_and(|at| at.elapsed() < IDLE);
+        let inquiries_at_most = match open.is_closed {
+            _ if just_looked => 0,
+            true => INQUIRIES,
+            false => INQUIRIES_WHILE_OPEN,
         };
         let inquiring = INQUIRIES - self.inquiring.available_permits();
         let in_flight = self.sending.in_flight() + inquiring;
@@ -106,6 +117,12 @@ impl Bank {
             held_until: open.held_until,
         };
         (room, open.shut_for.max(empty_for))
+    }
+
+    fn none_due(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.none_due_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn going(&self, taken: Vec<Taken>) -> Vec<Going> {

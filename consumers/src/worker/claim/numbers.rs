@@ -24,34 +24,41 @@ pub(super) async fn number(
         return Ok(due);
     }
     let date = korean_day(now);
-    let last = last_number(connection, bank_code, date).await?;
-    let granted = wanted.min(i64::from(MAX_NUMBER) - last);
-    warn(bank_code, date, last, granted, wanted);
-    if granted < wanted {
-        // The rest waits for the next business day's numbers.
-        let (with, without): (Vec<_>, Vec<_>) = {
-            let mut given = 0;
-            due.into_iter().partition(|due| {
-                if !needs(due) {
-                    return true;
-                }
-                given += 1;
-                given <= granted
-            })
-        };
-        let why = format!("the numbers of {date} are used up");
-        put_off(connection, &without, korean_day_end(date), &why, now).await?;
-        due = with;
-    }
-    sqlx::query(
-        "UPDATE banking.transaction_number SET last_number = $3
-          WHERE bank_code = $1 AND business_date = $2",
-    )
-    .bind(bank_code)
-    .bind(date)
-    .bind((last + granted) as i32)
-    .execute(connection)
-    .await?;
+    let last = match all(connection, bank_code, date, wanted).await? {
+        Some(last) => {
+            warn(bank_code, date, last, wanted, wanted);
+            last
+        }
+        None => {
+            let last = last_number(connection, bank_code, date).await?;
+            let granted = wanted.min(i64::from(MAX_NUMBER) - last);
+            warn(bank_code, date, last, granted, wanted);
+            if granted < wanted {
+                // The rest waits for the next business day's numbers.
+                let mut given = 0;
+                let (with, without): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| {
+                    if !needs(due) {
+                        return true;
+                    }
+                    given += 1;
+                    given <= granted
+                });
+                let why = format!("the numbers of {date} are used up");
+                put_off(connection, &without, korean_day_end(date), &why, now).await?;
+                due = with;
+            }
+            sqlx::query(
+                "UPDATE banking.transaction_number SET last_number = $3
+                  WHERE bank_code = $1 AND business_date = $2",
+            )
+            .bind(bank_code)
+            .bind(date)
+            .bind((last + granted) as i32)
+            .execute(connection)
+            .await?;
+            last
+        }
+    };
     let mut next = last as u32;
     for due in due.iter_mut().filter(|due| needs(due)) {
         next += 1;
@@ -70,6 +77,28 @@ fn warn(bank_code: &str, date: NaiveDate, last: i64, granted: i64, wanted: i64) 
         tracing::warn!(bank_code, %date, used, at_most = MAX_NUMBER,
             "nine tenths of this bank's transaction numbers of the day are used");
     }
+}
+
+/// The numbers that are wanted, where there are so many of a day that has begun: one trip
+/// to the server, since every take makes it. Gives the last number before them.
+async fn all(
+    connection: &mut PgConnection,
+    bank_code: &str,
+    date: NaiveDate,
+    wanted: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    let last = sqlx::query_scalar::<_, i32>(
+        "UPDATE banking.transaction_number SET last_number = last_number + $3
+          WHERE bank_code = $1 AND business_date = $2 AND last_number + $3 <= $4
+         RETURNING last_number",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .bind(wanted as i32)
+    .bind(MAX_NUMBER as i32)
+    .fetch_optional(connection)
+    .await?;
+    Ok(last.map(|last| i64::from(last) - wanted))
 }
 
 /// The day's last number, with its row locked.
