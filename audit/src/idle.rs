@@ -16,8 +16,12 @@ use crate::kafka::{self, Isolation, PATIENCE};
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// What nobody works on is waited for no longer than this: a process may be about to start.
+/// What nobody was seen to work on is waited for no longer than this: a process may be
+/// about to start.
 const UNATTENDED: Duration = Duration::from_secs(3);
+/// And what somebody was seen to work on, no longer than this after that: a consumer that
+/// begins anew, after an error or in a new process, has no slot for so long.
+const BEGINS_ANEW: Duration = slot::STALE;
 
 /// The role of the workers at the banks (`mypay_consumers::worker::ROLE`).
 const BANK_WORKERS: &str = "bank";
@@ -36,30 +40,29 @@ pub(crate) async fn wait(
     patience: Duration,
 ) -> Result<Option<String>, AuditError> {
     let began = Instant::now();
+    let mut attended_at: Option<Instant> = None;
     loop {
         let running = running(pool).await?;
         // The cheap questions first. The order is the requests' own: what left
         // the outbox before it was looked at is on a topic by then.
-        let under_way = match in_database(pool, &running).await? {
-            Some(found) if found.attended => Some(found),
-            unattended => {
-                let (bootstrap, running) = (bootstrap.to_string(), running.clone());
-                let topics = tokio::task::spawn_blocking(move || on_topics(&bootstrap, &running));
-                match topics.await?? {
-                    Some(found) if found.attended => Some(found),
-                    found => unattended.or(found),
-                }
-            }
-        };
+        let mut under_way = in_database(pool, &running).await?;
+        if !is_attended(&under_way) {
+            let (bootstrap, running) = (bootstrap.to_string(), running.clone());
+            let topics = tokio::task::spawn_blocking(move || on_topics(&bootstrap, &running));
+            under_way = rather(topics.await??, under_way);
+        }
         // Nothing on the topics; but the last message may have asked a bank.
-        let under_way = match under_way {
-            None => in_database(pool, &running).await?,
-            some => some,
-        };
+        if !is_attended(&under_way) {
+            under_way = rather(in_database(pool, &running).await?, under_way);
+        }
         let Some(UnderWay { what, attended }) = under_way else {
             return Ok(None);
         };
-        if !attended && began.elapsed() >= UNATTENDED {
+        if attended {
+            attended_at = Some(Instant::now());
+        }
+        let since_attended = attended_at.map(|at| at.elapsed());
+        if is_given_up(since_attended, began.elapsed()) {
             return Ok(Some(format!("{what}, and nobody runs who works on that")));
         }
         if began.elapsed() >= patience {
@@ -70,60 +73,72 @@ pub(crate) async fn wait(
     }
 }
 
+fn is_attended(under_way: &Option<UnderWay>) -> bool {
+    under_way.as_ref().is_some_and(|found| found.attended)
+}
+
+/// What is attended, if one of them is: the others end no wait while it is there.
+fn rather(later: Option<UnderWay>, earlier: Option<UnderWay>) -> Option<UnderWay> {
+    if is_attended(&later) {
+        later
+    } else {
+        earlier.or(later)
+    }
+}
+
+/// Whether nobody has worked for so long on what is under way that nobody will.
+fn is_given_up(since_attended: Option<Duration>, waited: Duration) -> bool {
+    match since_attended {
+        Some(since) => since >= BEGINS_ANEW,
+        None => waited >= UNATTENDED,
+    }
+}
+
 /// What the database has under way: what somebody works on, if there is any.
 async fn in_database(
     pool: &PgPool,
     running: &HashSet<String>,
 ) -> Result<Option<UnderWay>, AuditError> {
-    // With who works on it, where that is one role.
-    const QUESTIONS: [(&str, Option<&str>, &str); 5] = [
-        (
-            "messages in the outbox",
-            None,
-            "SELECT count(*) FROM outbox",
-        ),
-        // Those that only an operator can end are not waited for.
-        (
-            "commands that banks have yet to answer",
-            Some(BANK_WORKERS),
-            "SELECT count(*) FROM banking.firmbanking WHERE state IN ('pending', 'sending', 'unknown')",
-        ),
+    // One statement: between two, an answer could leave the one and come into the other.
+    // Commands that only an operator can end are not waited for.
+    const QUESTION: &str = "
+        SELECT (SELECT count(*) FROM outbox),
+               (SELECT count(*) FROM banking.firmbanking
+                 WHERE state IN ('pending', 'sending', 'unknown')),
+               (SELECT count(*) FROM remittance.top_up t WHERE t.state = 'AWAITS_TOP_UP'
+                   AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
+                                    WHERE f.origin_id = t.recharge_id AND f.state = 'manual')),
+               (SELECT count(*) FROM payment.top_up t WHERE t.state = 'AWAITS_TOP_UP'
+                   AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
+                                    WHERE f.origin_id = t.recharge_id AND f.state = 'manual')),
+               (SELECT count(*) FROM banking.notice WHERE state = 'waits')";
+    // With all who must run for it to end.
+    const WHAT: [(&str, &[&str]); 5] = [
+        ("messages in the outbox", &[]),
+        ("commands that banks have yet to answer", &[BANK_WORKERS]),
         (
             "remittances that wait for their top-ups",
-            Some("remittance"),
-            "SELECT count(*) FROM remittance.top_up t WHERE t.state = 'AWAITS_TOP_UP'
-                AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
-                                 WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
+            &["remittance", "recharge", "firmbanking", BANK_WORKERS],
         ),
         (
             "payments that wait for their top-ups",
-            Some("payment"),
-            "SELECT count(*) FROM payment.top_up t WHERE t.state = 'AWAITS_TOP_UP'
-                AND NOT EXISTS (SELECT 1 FROM banking.firmbanking f
-                                 WHERE f.origin_id = t.recharge_id AND f.state = 'manual')",
+            &["payment", "recharge", "firmbanking", BANK_WORKERS],
         ),
-        (
-            "notices that wait for their command",
-            Some(BANK_WORKERS),
-            "SELECT count(*) FROM banking.notice WHERE state = 'waits'",
-        ),
+        ("notices that wait for their command", &[BANK_WORKERS]),
     ];
-    let mut unattended = None;
-    for (what, role, question) in QUESTIONS {
-        let count: i64 = sqlx::query(question).fetch_one(pool).await?.try_get(0)?;
-        if count == 0 {
-            continue;
-        }
-        let found = UnderWay {
+    let row = sqlx::query(QUESTION).fetch_one(pool).await?;
+    let mut under_way = None;
+    for (column, (what, roles)) in WHAT.into_iter().enumerate() {
+        let count: i64 = row.try_get(column)?;
+        let found = (count > 0).then(|| UnderWay {
             what: format!("{count} {what}"),
-            attended: role.is_none_or(|role| running.contains(role)),
-        };
-        if found.attended {
-            return Ok(Some(found));
+            attended: roles.iter().all(|role| running.contains(*role)),
+        });
+        if !is_attended(&under_way) {
+            under_way = rather(found, under_way);
         }
-        unattended.get_or_insert(found);
     }
-    Ok(unattended)
+    Ok(under_way)
 }
 
 /// What runs, by its role: consumers have their flow's name.
@@ -213,4 +228,36 @@ fn first_of(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(what: &str, attended: bool) -> Option<UnderWay> {
+        let what = what.to_owned();
+        Some(UnderWay { what, attended })
+    }
+
+    #[test]
+    fn what_nobody_works_on_is_given_up_soon_and_what_somebody_did_later() {
+        let seconds = Duration::from_secs;
+        assert!(!is_given_up(None, seconds(2)));
+        assert!(is_given_up(None, seconds(3)));
+        assert!(!is_given_up(Some(seconds(0)), seconds(59)));
+        assert!(!is_given_up(Some(seconds(5)), seconds(59)));
+        assert!(is_given_up(Some(seconds(8)), seconds(59)));
+    }
+
+    #[test]
+    fn what_somebody_works_on_comes_before_what_nobody_does() {
+        let what = |of: Option<UnderWay>| of.map(|it| it.what);
+        let later = rather(found("later", true), found("earlier", false));
+        assert_eq!(what(later).as_deref(), Some("later"));
+        let earlier = rather(found("later", false), found("earlier", false));
+        assert_eq!(what(earlier).as_deref(), Some("earlier"));
+        let only = rather(None, found("earlier", false));
+        assert_eq!(what(only).as_deref(), Some("earlier"));
+        assert!(rather(None, None).is_none());
+    }
 }

@@ -1,9 +1,18 @@
 //! The verdict of `mypay audit`.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
 use crate::world::World;
+
+/// How long an audit waits, seconds.
+const LONG: &str = "60";
+const SOON: &str = "1";
+
+/// What the audit says of what did not end while it waited; and its end, where no program
+/// runs that works on it: tests run what they need.
+const WAITED_IN_VAIN: &str = "after the wait:";
+const NOBODY: &str = "nobody runs who works on that";
 
 #[derive(Debug, Deserialize)]
 struct Verdict {
@@ -16,6 +25,8 @@ struct Check {
     name: String,
     ok: bool,
     compared: u64,
+    #[serde(default)]
+    notes: Vec<String>,
     offenders: serde_json::Value,
 }
 
@@ -25,13 +36,13 @@ impl World {
     ///
     /// The end of each test: see [`World::begin`].
     pub async fn audit_is_clean(&self) -> anyhow::Result<()> {
-        self.audited("60").await
+        self.audited(LONG).await
     }
 
     /// The same, where only some flows' consumers run: what is before the others
     /// is waited for by nobody.
     pub async fn audit_is_clean_as_it_is(&self) -> anyhow::Result<()> {
-        self.audited("1").await
+        self.audited(SOON).await
     }
 
     async fn audited(&self, wait: &str) -> anyhow::Result<()> {
@@ -48,6 +59,11 @@ impl World {
             verdict.verdict
         );
         if verdict.verdict == "clean" && output.status.success() {
+            let notes = verdict.checks.iter().flat_map(|check| &check.notes);
+            for note in notes.filter(|note| note.starts_with(WAITED_IN_VAIN)) {
+                eprintln!("audit: {note}");
+                ensure!(wait == SOON || note.ends_with(NOBODY), "{note}");
+            }
             self.settled();
             return Ok(());
         }

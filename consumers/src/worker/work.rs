@@ -72,7 +72,9 @@ impl Bank {
         let (room, shut_for) = self.room();
         if room.sends + room.inquiries == 0 {
             self.buckets.give_back(&self.bank_code, room.together);
-            self.workers.metrics.limited(&self.bank_code);
+            if room.together == 0 {
+                self.workers.metrics.limited(&self.bank_code);
+            }
             let pause = shut_for.max(Duration::from_millis(1)).min(IDLE);
             return (Vec::new(), Some(pause));
         }

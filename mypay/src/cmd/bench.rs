@@ -106,9 +106,9 @@ pub(crate) struct Args {
     /// How many members.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     accounts: u64,
-    /// How many rows queue_log has at the least before it begins (drains and paced
-    /// runs); what lacks is made, in the partition that is written to. Whoever audits this
-    /// stack later finds them without messages.
+    /// How many rows this week's partition of queue_log has at the least before it begins
+    /// (remittance, payment, recharge); what lacks is made. Whoever audits this stack later
+    /// finds them without messages.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     queue_log: u64,
     /// How many franchises.
@@ -138,6 +138,9 @@ impl Args {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<ExitCode> {
         if self.against.is_some() && self.subject != Subject::Flow(Flow::Remittance) {
             bail!("the naive consumer knows remittances only");
+        }
+        if self.queue_log > 0 && !matches!(self.subject, Subject::Flow(_)) {
+            bail!("--queue-log is for remittances, payments and recharges");
         }
         let world = connect().await?;
         let flow = match self.subject {
