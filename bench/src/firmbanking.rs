@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use chrono::Utc;
+use mypay_bank::command::MAX_NUMBER;
 use mypay_bank::wire::{AccountKind, AccountSeed, Total};
 use mypay_bank::{BankClient, ClientConfig};
 use mypay_decide::limits::korean_day;
@@ -60,6 +61,29 @@ pub struct Commanded {
     pub bank_cpu_seconds: f64,
     /// What the consumer tells.
     pub told: Told,
+}
+
+/// Fails unless so many commands have numbers left today: those that have none wait for
+/// tomorrow, and a measurement would wait with them.
+///
+/// # Errors
+/// PostgreSQL's, and too few numbers.
+pub async fn ensure_numbers(pool: &sqlx::PgPool, wanted: u64) -> anyhow::Result<()> {
+    let used: Option<i32> = sqlx::query_scalar(
+        "SELECT last_number FROM banking.transaction_number
+          WHERE bank_code = $1 AND business_date = $2",
+    )
+    .bind(BANK)
+    .bind(korean_day(Utc::now()))
+    .fetch_optional(pool)
+    .await?;
+    let left = u64::from(MAX_NUMBER).saturating_sub(u64::from(used.unwrap_or(0).unsigned_abs()));
+    ensure!(
+        wanted <= left,
+        "{wanted} commands in all, and the bank has {left} of the day's {MAX_NUMBER} transaction \
+         numbers left: give a smaller --count, --runs or --warm-up, or begin with a new stack"
+    );
+    Ok(())
 }
 
 impl Commands {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mypay_bench::drain::{Drain, Drained};
-use mypay_bench::firmbanking::Commands;
+use mypay_bench::firmbanking::{self, Commands};
 use mypay_bench::money::Books;
 use mypay_bench::paced::{Pace, Paced};
 use mypay_bench::requests::Load;
@@ -32,6 +32,11 @@ const WARM_UP_SECONDS: usize = 20;
 /// Franchises of a town, where none are given; a settlement has one for a thousand
 /// slips.
 const FRANCHISES: u64 = 200;
+
+/// Requests a run, where no count is given; and commands, of which a bank takes 950,000 a
+/// day.
+const REQUESTS: u32 = 300_000;
+const COMMANDS: u32 = 75_000;
 
 /// Acceptances a second, where no rate is given.
 const EDGE_RATE: u32 = 5_000;
@@ -86,9 +91,9 @@ pub(crate) struct Args {
     /// in the middle of a drain of payments), or edge (durable
     /// acceptances over HTTP).
     subject: Subject,
-    /// How many requests a run.
-    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
-    count: u32,
+    /// How many requests a run [default: 300000; commands to a bank: 75000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=20_000_000))]
+    count: Option<u32>,
     /// How many runs are counted.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
@@ -154,7 +159,7 @@ impl Args {
         }
         let mut report = Report::new(Shape {
             flow,
-            count: self.count,
+            count: self.count(),
             rate: self.rate,
             accounts: self.accounts,
             queue_log: self.queue_log,
@@ -181,7 +186,7 @@ impl Args {
             };
             let drain = Drain {
                 flow,
-                count: self.count as usize,
+                count: self.count() as usize,
                 load: self.load(),
                 consumers: self.consumers.into(),
             };
@@ -199,7 +204,7 @@ impl Args {
         if flow == Flow::Remittance && !self.skewed && self.accounts <= SMALL_TOWN {
             say("PostgreSQL alone, the same rows");
             let town = self.found(world, flow).await?;
-            let alone = postgres_alone::measure(world, &town, self.count as usize).await?;
+            let alone = postgres_alone::measure(world, &town, self.count() as usize).await?;
             report.postgres_alone = Some(alone);
         }
         if self.against == Some(Against::Naive) {
@@ -240,7 +245,7 @@ impl Args {
         for run in 0..self.warm_up + self.runs {
             let pace = Pace {
                 flow,
-                count: self.count as usize,
+                count: self.count() as usize,
                 rate,
                 load: self.load(),
                 linger_ms: self.linger_ms,
@@ -265,7 +270,7 @@ impl Args {
         let rate = self.rate.unwrap_or(EDGE_RATE);
         let mut runs = Vec::new();
         for run in 0..self.warm_up + self.runs {
-            let accepted = edge::measure(world, &town, self.count as usize, rate).await?;
+            let accepted = edge::measure(world, &town, self.count() as usize, rate).await?;
             let latency = accepted.latency_ms;
             say(&format!(
                 "{}: {:.0} acceptances/s, p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
@@ -285,11 +290,20 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn count(&self) -> u32 {
+        self.count.unwrap_or(match self.subject {
+            Subject::Firmbanking => COMMANDS,
+            _ => REQUESTS,
+        })
+    }
+
     async fn firmbanking(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
+        let wanted = u64::from(self.warm_up + self.runs) * u64::from(self.count());
+        firmbanking::ensure_numbers(&world.pool, wanted).await?;
         let mut runs = Vec::new();
         for run in 0..self.warm_up + self.runs {
             let commands = Commands {
-                count: self.count as usize,
+                count: self.count() as usize,
                 bank_ms: self.bank_ms,
             };
             let commanded = commands.run(world).await?;
@@ -331,7 +345,7 @@ impl Args {
         .context("founding a town")?;
         let settling = Settling {
             slips: self.slips as usize,
-            payments: self.count as usize,
+            payments: self.count() as usize,
         };
         let settled = settling.run(world, &town).await?;
         say(&format!(
