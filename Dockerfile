@@ -3,7 +3,7 @@
 
 FROM rust:1.95-bookworm AS build
 # rdkafka compiles librdkafka with its own configure script; the Rust image has
-# the C and C++ compilers, make and zlib for it.
+# the C and C++ compilers, make, zlib and OpenSSL for it.
 WORKDIR /src
 COPY . .
 # The caches outlive the layer: a change in one crate compiles that crate.
@@ -13,9 +13,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D target/release/mypay /out/mypay
 
 FROM debian:bookworm-slim
-# zlib is linked dynamically; curl is for the health check in docker-compose.yml.
+# zlib and OpenSSL are linked dynamically; curl is for the health check in docker-compose.yml.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl zlib1g \
+    && apt-get install -y --no-install-recommends ca-certificates curl libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --uid 10001 mypay
 COPY --from=build /out/mypay /usr/local/bin/mypay

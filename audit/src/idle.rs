@@ -1,9 +1,9 @@
 //! Waits until the pipeline is idle.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use mypay_idempotency::slot;
+use mypay_idempotency::slot::{self, BANK_WORKERS};
 use mypay_schemas::Flow;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -23,9 +23,6 @@ const UNATTENDED: Duration = Duration::from_secs(3);
 /// begins anew, after an error or in a new process, has no slot for so long.
 const BEGINS_ANEW: Duration = slot::STALE;
 
-/// The role of the workers at the banks (`mypay_consumers::worker::ROLE`).
-const BANK_WORKERS: &str = "bank";
-
 /// What is still under way.
 struct UnderWay {
     what: String,
@@ -42,7 +39,7 @@ pub(crate) async fn wait(
     let began = Instant::now();
     let mut attended_at: Option<Instant> = None;
     loop {
-        let running = running(pool).await?;
+        let running = slot::running(pool).await?;
         // The cheap questions first. The order is the requests' own: what left
         // the outbox before it was looked at is on a topic by then.
         let mut under_way = in_database(pool, &running).await?;
@@ -77,9 +74,10 @@ fn is_attended(under_way: &Option<UnderWay>) -> bool {
     under_way.as_ref().is_some_and(|found| found.attended)
 }
 
-/// What is attended, if one of them is: the others end no wait while it is there.
+/// What is attended, if one of them is: the others end no wait while it is there. Else
+/// the first.
 fn rather(later: Option<UnderWay>, earlier: Option<UnderWay>) -> Option<UnderWay> {
-    if is_attended(&later) {
+    if is_attended(&later) && !is_attended(&earlier) {
         later
     } else {
         earlier.or(later)
@@ -97,7 +95,7 @@ fn is_given_up(since_attended: Option<Duration>, waited: Duration) -> bool {
 /// What the database has under way: what somebody works on, if there is any.
 async fn in_database(
     pool: &PgPool,
-    running: &HashSet<String>,
+    running: &HashMap<String, i64>,
 ) -> Result<Option<UnderWay>, AuditError> {
     // One statement: between two, an answer could leave the one and come into the other.
     // Commands that only an operator can end are not waited for.
@@ -132,32 +130,22 @@ async fn in_database(
         let count: i64 = row.try_get(column)?;
         let found = (count > 0).then(|| UnderWay {
             what: format!("{count} {what}"),
-            attended: roles.iter().all(|role| running.contains(*role)),
+            attended: roles.iter().all(|role| running.contains_key(*role)),
         });
-        if !is_attended(&under_way) {
-            under_way = rather(found, under_way);
-        }
+        under_way = rather(found, under_way);
     }
     Ok(under_way)
 }
 
-/// What runs, by its role: consumers have their flow's name.
-async fn running(pool: &PgPool) -> Result<HashSet<String>, sqlx::Error> {
-    let roles: Vec<String> = sqlx::query_scalar(
-        "SELECT DISTINCT role FROM slot WHERE seen_at > now() - make_interval(secs => $1)",
-    )
-    .bind(slot::STALE.as_secs_f64())
-    .fetch_all(pool)
-    .await?;
-    Ok(roles.into_iter().collect())
-}
-
 /// The first consumer group that has messages before it: one whose consumer runs, if
 /// there is any.
-fn on_topics(bootstrap: &str, running: &HashSet<String>) -> Result<Option<UnderWay>, AuditError> {
+fn on_topics(
+    bootstrap: &str,
+    running: &HashMap<String, i64>,
+) -> Result<Option<UnderWay>, AuditError> {
     let (attended, others): (Vec<_>, Vec<_>) = Flow::ALL
         .into_iter()
-        .partition(|flow| running.contains(flow.name()));
+        .partition(|flow| running.contains_key(flow.name()));
     for (flows, attended) in [(attended, true), (others, false)] {
         for flow in flows {
             if let Some(place) = lagging(bootstrap, flow)? {
@@ -256,6 +244,8 @@ mod tests {
         assert_eq!(what(later).as_deref(), Some("later"));
         let earlier = rather(found("later", false), found("earlier", false));
         assert_eq!(what(earlier).as_deref(), Some("earlier"));
+        let both = rather(found("later", true), found("earlier", true));
+        assert_eq!(what(both).as_deref(), Some("earlier"));
         let only = rather(None, found("earlier", false));
         assert_eq!(what(only).as_deref(), Some("earlier"));
         assert!(rather(None, None).is_none());

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use mypay_schemas::Flow;
 use mypay_schemas::reversal::FIRMBANKING_REVERSAL;
 use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -69,8 +68,7 @@ pub(crate) fn consumer(bootstrap: &str, isolation: Isolation) -> Result<Reader, 
         Isolation::Committed => "read_committed",
         Isolation::Uncommitted => "read_uncommitted",
     };
-    Ok(ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    Ok(mypay_kafka::client(bootstrap)
         .set("client.id", "mypay.audit")
         // librdkafka's consumer wants the name of a group, though partitions
         // that are assigned by hand need none.
@@ -145,8 +143,7 @@ pub(crate) fn committed(
     flow: Flow,
     partitions: &[(&'static str, i32)],
 ) -> Result<HashMap<(&'static str, i32), i64>, AuditError> {
-    let group: Reader = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    let group: Reader = mypay_kafka::client(bootstrap)
         .set("client.id", "mypay.audit")
         // The group is asked and not joined.
         .set("group.id", format!("mypay.{flow}"))

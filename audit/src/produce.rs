@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
@@ -55,8 +54,7 @@ impl Again {
         let failed = Failed::default();
         // Idempotent, so that the producer's own retries double nothing and keep
         // the order; a double of the whole replay the consumers take care of.
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let producer = mypay_kafka::client(bootstrap)
             .set("client.id", client)
             .set("enable.idempotence", "true")
             .set("acks", "all")

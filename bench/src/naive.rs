@@ -15,7 +15,6 @@ use mypay_schemas::decoder::Decoder;
 use mypay_schemas::identity::derive;
 use mypay_schemas::remittance::{Receiver, RemittanceRequest, RemittanceResult};
 use mypay_schemas::{Flow, ResultStatus};
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -92,16 +91,14 @@ struct NaiveConsumer {
 
 impl NaiveConsumer {
     fn connect(world: &World, from: &Reader) -> anyhow::Result<Self> {
-        let consumer: StreamConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &world.endpoints.kafka_bootstrap)
+        let consumer: StreamConsumer = mypay_kafka::client(&world.endpoints.kafka_bootstrap)
             // The flow's own group, in which nobody else is now: what is handled
             // here must not come to the flow's consumer, too.
             .set("group.id", "mypay.remittance")
             .set("enable.auto.commit", "false")
             .create()?;
         consumer.assign(from.begin())?;
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", &world.endpoints.kafka_bootstrap)
+        let producer = mypay_kafka::client(&world.endpoints.kafka_bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
             .create()?;

@@ -2,16 +2,14 @@
 //! the same with a million of them and with fifty.
 
 use anyhow::Context;
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
+use mypay_idempotency::horizon::WEEK;
 use mypay_schemas::Flow;
 use mypay_schemas::identity::lower_bound;
 use sqlx::PgPool;
 
 /// How many rows a commit.
 const A_COMMIT: i64 = 1_000_000;
-
-/// A partition of `queue_log`, by the time that ids carry.
-const PARTITION: TimeDelta = TimeDelta::weeks(1);
 
 /// Ids as clients make them (UUIDv7: the time in milliseconds, then chance), evenly over
 /// the time.
@@ -38,7 +36,7 @@ pub async fn ensure_rows(
     said: impl Fn(&str),
 ) -> anyhow::Result<()> {
     let now = Utc::now().timestamp_millis();
-    let span = now.rem_euclid(PARTITION.num_milliseconds());
+    let span = now.rem_euclid(WEEK);
     let there: i64 = sqlx::query_scalar("SELECT count(*) FROM queue_log WHERE message_id >= $1")
         .bind(lower_bound(now - span))
         .fetch_one(pool)

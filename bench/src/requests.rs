@@ -9,7 +9,6 @@ use mypay_schemas::encoders::Encoders;
 use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::{MemberReceiver, Receiver, RemittanceRequest};
-use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use uuid::Uuid;
@@ -159,8 +158,7 @@ pub struct Feeder {
 impl Feeder {
     /// A producer that waits so long for more to send along, in milliseconds.
     pub fn new(bootstrap: &str, linger_ms: u32) -> anyhow::Result<Self> {
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let producer = mypay_kafka::client(bootstrap)
             .set("client.id", "mypay.bench")
             // With idempotence, librdkafka's threads spin whenever five requests
             // are on their way to a broker: half a core, taken from what is

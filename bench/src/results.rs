@@ -10,7 +10,6 @@ use mypay_schemas::decoder::Decoder;
 use mypay_schemas::firmbanking::{FirmbankingRequest, FirmbankingResult};
 use mypay_schemas::payment::PaymentResult;
 use mypay_schemas::remittance::RemittanceResult;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
@@ -42,8 +41,7 @@ pub struct Reader {
 impl Reader {
     /// Begins at the topic's present end.
     pub fn at_end(bootstrap: &str, topic: &str) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let consumer: BaseConsumer = mypay_kafka::client(bootstrap)
             .set("client.id", "mypay.bench")
             .set("group.id", "mypay.bench")
             .set("enable.auto.commit", "false")

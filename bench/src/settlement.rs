@@ -8,7 +8,6 @@ use anyhow::ensure;
 use chrono::Utc;
 use mypay_schemas::settlement::SettlementRequest;
 use mypay_schemas::{Flow, Request};
-use rdkafka::config::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 use sqlx::{PgPool, Row};
@@ -81,10 +80,8 @@ impl Settling {
         let begin = handled(&world.pool).await?;
         let bootstrap = &world.endpoints.kafka_bootstrap;
         let reader = Reader::at_end(bootstrap, Flow::Firmbanking.request_topic())?;
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("acks", "all")
-            .create()?;
+        let producer: FutureProducer =
+            mypay_kafka::client(bootstrap).set("acks", "all").create()?;
         until_handled(&world.pool, begin + self.payments as i64 / 6).await?;
         let before = handled(&world.pool).await?;
         let began = Instant::now();

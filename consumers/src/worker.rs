@@ -52,6 +52,7 @@ pub use metrics::BankMetrics;
 
 use bucket::Buckets;
 use mypay_bank::BankClient;
+use mypay_idempotency::slot;
 use mypay_schemas::encoders::Encoders;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
@@ -63,8 +64,6 @@ const IN_FLIGHT: usize = 500;
 const TAKE: usize = 256;
 /// How long a loop sleeps when there is nothing to do.
 const IDLE: Duration = Duration::from_millis(50);
-/// The role of the workers' slots.
-pub const ROLE: &str = "bank";
 /// How often new banks are looked for.
 const NEW_BANKS: Duration = Duration::from_secs(2);
 
@@ -184,16 +183,9 @@ impl Workers {
 
     /// Looks how many processes work at the banks: a bank's rate is for all.
     async fn count_sharers(&self) {
-        let live = sqlx::query_scalar::<_, i64>(
-            "SELECT count(*) FROM slot
-              WHERE role = $1 AND seen_at > now() - make_interval(secs => $2)",
-        )
-        .bind(ROLE)
-        .bind(mypay_idempotency::slot::STALE.as_secs_f64())
-        .fetch_one(&self.pool)
-        .await;
         // While it cannot be had, what was found last is as good as anything.
-        if let Ok(live) = live {
+        if let Ok(running) = slot::running(&self.pool).await {
+            let live = running.get(slot::BANK_WORKERS).map_or(1, |live| *live);
             self.sharers.store(live.max(1) as u32, Ordering::Relaxed);
         }
     }

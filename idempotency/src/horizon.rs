@@ -13,8 +13,8 @@ use mypay_schemas::identity::{lower_bound, time_of};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
-/// One week in milliseconds.
-const WEEK: i64 = 7 * 24 * 3_600_000;
+/// A week, the length of a partition of `queue_log`, in milliseconds.
+pub const WEEK: i64 = 7 * 24 * 3_600_000;
 /// How long rows are kept at the least (`purge` keeps them longer); longer than any topic keeps its messages (35 days;
 /// `mypay topics lint` compares the two).
 pub const HORIZON_WEEKS: i64 = 5;

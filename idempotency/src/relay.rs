@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -159,8 +158,7 @@ impl KafkaSide {
         // open, and only then does the position say what was sent.
         let producer =
             TransactionalProducer::connect(bootstrap, &group_id, Size::Small, Arc::new(|_| {}))?;
-        let group: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let group: BaseConsumer = mypay_kafka::client(bootstrap)
             .set("group.id", &group_id)
             .set("enable.auto.commit", "false")
             // Waits for offsets of a transaction that is not yet decided.

@@ -7,6 +7,7 @@
 //! [`STALE`]. By taking the dead one's slot it also ends what the dead one left
 //! hanging in Kafka, so that no reader waits for a transaction nobody will end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,24 @@ use uuid::Uuid;
 
 /// A slot whose owner has been silent for so long is free.
 pub const STALE: Duration = Duration::from_secs(8);
+/// The role of the workers that make calls to banks; a flow's consumers have its name.
+pub const BANK_WORKERS: &str = "bank";
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The roles of which processes run, and how many of each: those that have a slot and
+/// were heard of within [`STALE`].
+pub async fn running(pool: &PgPool) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT role, count(*) FROM slot
+          WHERE seen_at > now() - make_interval(secs => $1) GROUP BY role",
+    )
+    .bind(STALE.as_secs_f64())
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}
 
 /// A slot that this process holds, until it is dropped, given back or lost.
 pub struct Slot {

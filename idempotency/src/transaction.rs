@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -105,8 +104,7 @@ impl TransactionalProducer {
         size: Size,
         told: Told,
     ) -> KafkaResult<Self> {
-        let producer: ThreadedProducer<Counting> = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let producer: ThreadedProducer<Counting> = mypay_kafka::client(bootstrap)
             .set("client.id", transactional_id)
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)

@@ -70,6 +70,7 @@ fn main() -> std::process::ExitCode {
         .expect("a tokio runtime: the process has no threads left?");
     let outcome = runtime.block_on(async {
         cmd::telemetry::init()?;
+        mypay_kafka::read_properties()?;
         match cli.command {
             Command::Stack(args) => args.run(cli.json).await,
             Command::Topics(args) => args.run(cli.json).await,

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mypay_idempotency::relay::Relay;
-use mypay_idempotency::slot::{Slot, until_lost};
+use mypay_idempotency::slot::{BANK_WORKERS, Slot, until_lost};
 use sqlx::{PgPool, Row};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 /// The roles that write into outboxes: who accepts requests, and who works at
 /// the banks.
-pub const ROLES: [&str; 3] = ["edge", "producer", "bank"];
+pub const ROLES: [&str; 3] = ["edge", "producer", BANK_WORKERS];
 
 const EVERY: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);

@@ -10,6 +10,7 @@
 //! | [`programs`] | consumers, bank and edge as processes: start, kill, pause |
 //! | [`banks`] | banks with contracts, accounts, faults, and commands to them |
 //! | [`edge`] | a client of the HTTP edge, with the token of whoever would ask |
+//! | [`encrypted`] | servers that ask for TLS and a password |
 //! | [`top_ups`] | members with bank accounts to top up from |
 //! | [`members`], [`leavers`] | members with money, franchises; members who leave |
 //! | [`requests`] | requests, and their way to the topics |
@@ -26,6 +27,7 @@ pub mod audit;
 pub mod banks;
 pub mod dead_letters;
 pub mod edge;
+pub mod encrypted;
 pub mod exactly_once;
 pub mod leavers;
 pub mod members;

@@ -42,7 +42,14 @@ impl World {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             log_begin: std::fs::metadata(log).map_or(0, |log| log.len()),
         };
-        let env = self.endpoints.variables().into_iter().chain(QUICK);
+        let more = self.variables.iter();
+        let more = more.map(|(name, value)| (name.as_str(), value.as_str()));
+        let env = self
+            .endpoints
+            .variables()
+            .into_iter()
+            .chain(QUICK)
+            .chain(more);
         self.stack.spawn(name, &binary()?, args, env)?;
         self.live().push(program.clone());
         Ok(program)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mypay_schemas::Flow;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use sqlx::Row;
 
 use crate::topic::Offsets;
@@ -125,8 +125,7 @@ impl World {
 
     /// A client that can speak for a flow's group without being in it.
     fn group(&self, flow: Flow) -> anyhow::Result<BaseConsumer> {
-        Ok(ClientConfig::new()
-            .set("bootstrap.servers", &self.endpoints.kafka_bootstrap)
+        Ok(mypay_kafka::client(&self.endpoints.kafka_bootstrap)
             .set("group.id", format!("mypay.{flow}"))
             .set("enable.auto.commit", "false")
             // Waits for offsets of a transaction that is not decided yet.

@@ -9,7 +9,6 @@ use mypay_schemas::payment::PaymentRequest;
 use mypay_schemas::recharge::RechargeRequest;
 use mypay_schemas::remittance::{BankReceiver, MemberReceiver, Receiver, RemittanceRequest};
 use mypay_schemas::{Flow, Request};
-use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use serde::Serialize;
@@ -178,8 +177,7 @@ impl World {
 }
 
 fn producer(bootstrap: &str) -> anyhow::Result<FutureProducer> {
-    Ok(ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    Ok(mypay_kafka::client(bootstrap)
         // Idempotent, so that a retry of its own makes no duplicate: the
         // duplicates in a test are the test's.
         .set("enable.idempotence", "true")

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::requests::Placed;
 use crate::wait::blocking;
@@ -158,8 +158,7 @@ fn ends(reader: &BaseConsumer, topic: &str) -> anyhow::Result<Offsets> {
 }
 
 fn reader(bootstrap: &str, isolation: &str) -> anyhow::Result<BaseConsumer> {
-    Ok(ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    Ok(mypay_kafka::client(bootstrap)
         // librdkafka wants a name; no group is joined, no offset committed.
         .set("group.id", "mypay.tests")
         .set("enable.auto.commit", "false")

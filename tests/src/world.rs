@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use mypay_schemas::encoders::Encoders;
 use mypay_stack::{Condition, Endpoints, Role, Signal, Stack};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -55,6 +54,8 @@ pub struct World {
     pub pool: PgPool,
     /// Writes messages under the ids that the registry gave our schemas.
     pub encoders: Arc<Encoders>,
+    /// What programs have in their environment besides the addresses.
+    pub variables: Vec<(String, String)>,
     /// When the test began.
     pub(crate) begun: std::time::Instant,
     /// The programs that a test has started and not ended.
@@ -95,6 +96,7 @@ impl World {
             endpoints,
             pool,
             encoders,
+            variables: Vec::new(),
             begun,
             live: Default::default(),
             place,
@@ -122,7 +124,7 @@ impl World {
 
     /// Runs `mypay` to its end; gives what it printed, whatever its exit code.
     pub async fn mypay(&self, args: &[&str]) -> anyhow::Result<std::process::Output> {
-        mypay(&self.stack, &self.endpoints, args).await
+        mypay(&self.stack, &self.endpoints, &self.variables, args).await
     }
 }
 
@@ -212,7 +214,7 @@ async fn kill_programs(stack: &Stack) -> anyhow::Result<()> {
 /// Topics and schemas, by the program under test.
 async fn prepare(stack: &Stack, endpoints: &Endpoints) -> anyhow::Result<()> {
     for args in [["topics", "apply"], ["schemas", "register"]] {
-        let output = mypay(stack, endpoints, &args).await?;
+        let output = mypay(stack, endpoints, &[], &args).await?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "mypay {}: {said}", args.join(" "));
     }
@@ -222,11 +224,13 @@ async fn prepare(stack: &Stack, endpoints: &Endpoints) -> anyhow::Result<()> {
 async fn mypay(
     stack: &Stack,
     endpoints: &Endpoints,
+    variables: &[(String, String)],
     args: &[&str],
 ) -> anyhow::Result<std::process::Output> {
     tokio::process::Command::new(binary()?)
         .args(args)
         .envs(endpoints.variables())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .env("MYPAY_HOME", stack.home())
         .stdin(Stdio::null())
         .output()
@@ -236,9 +240,7 @@ async fn mypay(
 
 /// Waits until every partition is on all of its brokers.
 async fn in_sync(bootstrap: &str) -> anyhow::Result<()> {
-    let client: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()?;
+    let client: BaseConsumer = mypay_kafka::client(bootstrap).create()?;
     eventually(
         "all partitions to be in sync",
         Duration::from_secs(120),

@@ -7,7 +7,6 @@ mod read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::metadata::Metadata;
@@ -43,8 +42,7 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Client`] where the address cannot be one.
     pub fn new(bootstrap: &str) -> Result<Self, ClusterError> {
-        let admin = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+        let admin = mypay_kafka::client(bootstrap)
             .set("client.id", "mypay-topics")
             .create()
             .map_err(|source| ClusterError::Client {
@@ -88,13 +86,21 @@ impl Cluster {
         let admin = Arc::clone(&self.admin);
         let blocking = move || admin.inner().fetch_metadata(None, timeout);
         let answer = tokio::task::spawn_blocking(blocking).await;
-        let metadata = answer.map_err(|_| ClusterError::Stopped)?;
-        metadata.map_err(|error| ClusterError::Unreachable {
+        let error = match answer.map_err(|_| ClusterError::Stopped)? {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        let bootstrap = self.bootstrap.clone();
+        let why = tokio::task::spawn_blocking(move || mypay_kafka::why_unreachable(&bootstrap));
+        let why = why.await.map_err(|_| ClusterError::Stopped)?;
+        Err(ClusterError::Unreachable {
             bootstrap: self.bootstrap.clone(),
             // The error's own text says the same three times.
-            reason: error
-                .rdkafka_error_code()
-                .map_or(error.to_string(), |code| code.to_string()),
+            reason: why.unwrap_or_else(|| {
+                error
+                    .rdkafka_error_code()
+                    .map_or(error.to_string(), |code| code.to_string())
+            }),
         })
     }
 }

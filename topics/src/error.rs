@@ -57,7 +57,9 @@ pub enum ClusterError {
     },
     /// No broker answered.
     #[error(
-        "no Kafka broker answers at {bootstrap} ({reason}); is the stack up? `mypay stack status`"
+        "no Kafka broker answers at {bootstrap} ({reason}); is the stack up? `mypay stack status`; \
+         brokers that ask for TLS or a password want a file of properties in {PROPERTIES}",
+        PROPERTIES = mypay_kafka::PROPERTIES
     )]
     Unreachable {
         /// The bootstrap servers.

@@ -17,7 +17,6 @@ use mypay_idempotency::requests::{self, Requests};
 use mypay_schemas::decoder::{DecodeError, Decoder, Poison};
 use mypay_schemas::identity::{self, BadId};
 use rdkafka::client::ClientContext;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
@@ -98,8 +97,7 @@ pub fn consumer<H: Handler>(
         metrics: metrics.clone(),
         requests: Requests::new(metrics.fetch_requests()),
     };
-    let consumer: BaseConsumer<_> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+    let consumer: BaseConsumer<_> = mypay_kafka::client(bootstrap)
         .set("client.id", format!("mypay.{member}"))
         .set("group.id", group_id(H::FLOW))
         // A static member that is started again takes its partitions back at

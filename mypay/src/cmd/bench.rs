@@ -98,9 +98,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
     /// How many runs come before them: the brokers' JVMs compile for some
-    /// million messages until they are as fast as they get.
-    #[arg(long, default_value_t = 3)]
-    warm_up: u32,
+    /// million messages until they are as fast as they get [default: 3; commands to a
+    /// bank: 6]
+    #[arg(long)]
+    warm_up: Option<u32>,
     /// Requests a second: measures how long each waits for its result.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
@@ -176,10 +177,10 @@ impl Args {
 
     async fn drain(&self, world: &World, flow: Flow, report: &mut Report) -> anyhow::Result<()> {
         let mut town: Option<(Town, Books)> = None;
-        if self.warm_up > 0 {
-            self.warm_up(world, flow).await?;
+        if self.warm_ups() > 0 {
+            self.warm_brokers_up(world, flow).await?;
         }
-        for run in 0..self.warm_up + self.runs {
+        for run in 0..self.warm_ups() + self.runs {
             let mut here = match town.take() {
                 Some(here) if self.accounts > SMALL_TOWN => here,
                 _ => (self.found(world, flow).await?, Books::default()),
@@ -196,7 +197,7 @@ impl Args {
                 self.name_of(run),
                 drained.messages_per_second
             ));
-            if run >= self.warm_up {
+            if run >= self.warm_ups() {
                 report.drained.push(drained);
             }
             town = Some(here);
@@ -215,8 +216,9 @@ impl Args {
         Ok(())
     }
 
-    /// Many small requests, so that the brokers' JVMs compile what they run.
-    async fn warm_up(&self, world: &World, flow: Flow) -> anyhow::Result<()> {
+    /// Many small requests, so that the brokers' JVMs compile what they run: of a small
+    /// town, since a large one takes minutes to found.
+    async fn warm_brokers_up(&self, world: &World, flow: Flow) -> anyhow::Result<()> {
         let pace = Pace {
             flow,
             count: WARM_UP_RATE as usize * WARM_UP_SECONDS,
@@ -224,7 +226,8 @@ impl Args {
             load: self.load(),
             linger_ms: self.linger_ms,
         };
-        let town = self.found(world, flow).await?;
+        let members = self.accounts.min(SMALL_TOWN);
+        let town = self.found_with(world, flow, members).await?;
         let paced = pace.run(world, &town).await?;
         let latency = paced.latency_ms;
         say(&format!(
@@ -242,7 +245,7 @@ impl Args {
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let town = self.found(world, flow).await?;
-        for run in 0..self.warm_up + self.runs {
+        for run in 0..self.warm_ups() + self.runs {
             let pace = Pace {
                 flow,
                 count: self.count() as usize,
@@ -258,7 +261,7 @@ impl Args {
                 latency.p50,
                 latency.p99
             ));
-            if run >= self.warm_up {
+            if run >= self.warm_ups() {
                 report.paced.push(paced);
             }
         }
@@ -269,7 +272,7 @@ impl Args {
         let town = self.found(world, Flow::Remittance).await?;
         let rate = self.rate.unwrap_or(EDGE_RATE);
         let mut runs = Vec::new();
-        for run in 0..self.warm_up + self.runs {
+        for run in 0..self.warm_ups() + self.runs {
             let accepted = edge::measure(world, &town, self.count() as usize, rate).await?;
             let latency = accepted.latency_ms;
             say(&format!(
@@ -280,7 +283,7 @@ impl Args {
                 latency.p99,
                 latency.max
             ));
-            if run >= self.warm_up {
+            if run >= self.warm_ups() {
                 runs.push(accepted);
             }
         }
@@ -298,10 +301,10 @@ impl Args {
     }
 
     async fn firmbanking(&self, world: &World, json: bool) -> anyhow::Result<ExitCode> {
-        let wanted = u64::from(self.warm_up + self.runs) * u64::from(self.count());
+        let wanted = u64::from(self.warm_ups() + self.runs) * u64::from(self.count());
         firmbanking::ensure_numbers(&world.pool, wanted).await?;
         let mut runs = Vec::new();
-        for run in 0..self.warm_up + self.runs {
+        for run in 0..self.warm_ups() + self.runs {
             let commands = Commands {
                 count: self.count() as usize,
                 bank_ms: self.bank_ms,
@@ -319,7 +322,7 @@ impl Args {
                 cpu.postgres,
                 cpu.brokers,
             ));
-            if run >= self.warm_up {
+            if run >= self.warm_ups() {
                 runs.push(commanded);
             }
         }
@@ -363,16 +366,27 @@ impl Args {
     }
 
     fn name_of(&self, run: u32) -> String {
-        match run.checked_sub(self.warm_up) {
+        match run.checked_sub(self.warm_ups()) {
             None => "warm-up".to_string(),
             Some(counted) => format!("run {} of {}", counted + 1, self.runs),
         }
     }
 
     async fn found(&self, world: &World, flow: Flow) -> anyhow::Result<Town> {
-        Town::found(&world.pool, self.accounts, self.franchises, opening(flow))
+        self.found_with(world, flow, self.accounts).await
+    }
+
+    async fn found_with(&self, world: &World, flow: Flow, members: u64) -> anyhow::Result<Town> {
+        Town::found(&world.pool, members, self.franchises, opening(flow))
             .await
             .context("founding a town")
+    }
+
+    fn warm_ups(&self) -> u32 {
+        self.warm_up.unwrap_or(match self.subject {
+            Subject::Firmbanking => 6,
+            _ => 3,
+        })
     }
 
     fn load(&self) -> Load {

@@ -16,10 +16,10 @@ use mypay_consumers::payment::Payment;
 use mypay_consumers::recharge::Recharge;
 use mypay_consumers::remittance::Remittance;
 use mypay_consumers::settlement::{Settlement, WRITER};
-use mypay_consumers::worker::{BankMetrics, Inquiry, ROLE, Workers};
+use mypay_consumers::worker::{BankMetrics, Inquiry, Workers};
 use mypay_consumers::{Pipeline, Settings};
 use mypay_idempotency::relay::Relay;
-use mypay_idempotency::slot::Slot;
+use mypay_idempotency::slot::{BANK_WORKERS, Slot};
 use mypay_ledger::limits::InForce;
 use mypay_producers::schedule::Schedule;
 use mypay_schemas::Flow;
@@ -215,7 +215,7 @@ async fn work(at_banks: AtBanks, stop: watch::Receiver<bool>) {
         metrics,
     } = at_banks;
     while !*stop.borrow() {
-        let slot = match Slot::take(&pool, ROLE).await {
+        let slot = match Slot::take(&pool, BANK_WORKERS).await {
             Ok(slot) => slot,
             Err(error) => {
                 tracing::warn!(%error, "no slot for the bank workers yet");

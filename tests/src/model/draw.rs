@@ -223,9 +223,8 @@ impl Draw {
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
         }
-        let drawn = self.remit_within_limit(from, to, request)?;
-        self.keeps_of_the_day(from, amount, drawn.outcome);
-        Some(drawn)
+        let drawn = self.remit_within_limit(from, to, request);
+        self.keeping_of_the_day(from, amount, drawn)
     }
 
     fn remit_within_limit(
@@ -275,10 +274,16 @@ impl Draw {
     }
 
     /// What is rejected for another reason must not pass the day's limit.
-    fn keeps_of_the_day(&mut self, from: usize, amount: i64, outcome: Outcome) {
-        if let Outcome::Rejected(_) = outcome {
+    fn keeping_of_the_day(
+        &mut self,
+        from: usize,
+        amount: i64,
+        drawn: Option<Drawn>,
+    ) -> Option<Drawn> {
+        if let Some(Outcome::Rejected(_)) = drawn.as_ref().map(|drawn| drawn.outcome) {
             self.ledger.members[from].keeps_of_the_day(amount);
         }
+        drawn
     }
 
     /// Whether the day's limit allows it, in every order; `None`: it depends.
@@ -320,9 +325,8 @@ impl Draw {
         if !self.may_remit(from, amount)? {
             return Some(rejected(Body::Remittance(request), "daily_limit_exceeded"));
         }
-        let drawn = self.pay_out_within_limit(from, (to, mismatch), request)?;
-        self.keeps_of_the_day(from, amount, drawn.outcome);
-        Some(drawn)
+        let drawn = self.pay_out_within_limit(from, (to, mismatch), request);
+        self.keeping_of_the_day(from, amount, drawn)
     }
 
     fn pay_out_within_limit(

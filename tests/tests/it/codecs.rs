@@ -8,7 +8,6 @@ use mypay_schemas::{Flow, Request};
 use mypay_tests::World;
 use mypay_tests::exactly_once::{Asked, Must};
 use mypay_tests::requests::remittance;
-use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::day::LONG;
@@ -21,8 +20,7 @@ async fn every_codec_of_kafka_is_read() -> anyhow::Result<()> {
     let before = world.ends(Flow::Remittance.result_topic())?;
     let mut asked = Asked::default();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        let producer: FutureProducer = ClientConfig::new()
-            .set("bootstrap.servers", &world.endpoints.kafka_bootstrap)
+        let producer: FutureProducer = mypay_kafka::client(&world.endpoints.kafka_bootstrap)
             .set("compression.type", codec)
             .create()?;
         let request = remittance(members[0], members[1], 100);

@@ -16,6 +16,7 @@ mod cost;
 mod database;
 mod day;
 mod dlq;
+mod encrypted;
 mod faults;
 mod holders;
 mod kills;

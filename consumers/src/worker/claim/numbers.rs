@@ -18,8 +18,7 @@ pub(super) async fn number(
     mut due: Vec<Due>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Due>, sqlx::Error> {
-    let needs = |due: &Due| due.number.is_none() && matches!(due.taken.task, Task::Send(..));
-    let wanted = due.iter().filter(|due| needs(due)).count() as i64;
+    let wanted = due.iter().filter(|due| needs_number(due)).count() as i64;
     if wanted == 0 {
         return Ok(due);
     }
@@ -30,42 +29,22 @@ pub(super) async fn number(
             last
         }
         None => {
-            let last = last_number(connection, bank_code, date).await?;
-            let granted = wanted.min(i64::from(MAX_NUMBER) - last);
-            warn(bank_code, date, last, granted, wanted);
-            if granted < wanted {
-                // The rest waits for the next business day's numbers.
-                let mut given = 0;
-                let (with, without): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| {
-                    if !needs(due) {
-                        return true;
-                    }
-                    given += 1;
-                    given <= granted
-                });
-                let why = format!("the numbers of {date} are used up");
-                put_off(connection, &without, korean_day_end(date), &why, now).await?;
-                due = with;
-            }
-            sqlx::query(
-                "UPDATE banking.transaction_number SET last_number = $3
-                  WHERE bank_code = $1 AND business_date = $2",
-            )
-            .bind(bank_code)
-            .bind(date)
-            .bind((last + granted) as i32)
-            .execute(connection)
-            .await?;
+            let last;
+            (due, last) = as_many_as_are_left(connection, bank_code, date, due, now).await?;
             last
         }
     };
     let mut next = last as u32;
-    for due in due.iter_mut().filter(|due| needs(due)) {
+    for due in due.iter_mut().filter(|due| needs_number(due)) {
         next += 1;
         due.number = Some((date, next));
         due.taken.task = Task::Send(date, next);
     }
     Ok(due)
+}
+
+fn needs_number(due: &Due) -> bool {
+    due.number.is_none() && matches!(due.taken.task, Task::Send(..))
 }
 
 fn warn(bank_code: &str, date: NaiveDate, last: i64, granted: i64, wanted: i64) {
@@ -99,6 +78,38 @@ async fn all(
     .fetch_optional(connection)
     .await?;
     Ok(last.map(|last| i64::from(last) - wanted))
+}
+
+/// What the day's numbers suffice for, where it has just begun or they run out; the rest
+/// waits for the next business day's. Gives the last number before them, too.
+async fn as_many_as_are_left(
+    connection: &mut PgConnection,
+    bank_code: &str,
+    date: NaiveDate,
+    due: Vec<Due>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Due>, i64), sqlx::Error> {
+    let wanted = due.iter().filter(|due| needs_number(due)).count() as i64;
+    let last = last_number(connection, bank_code, date).await?;
+    let granted = wanted.min(i64::from(MAX_NUMBER) - last);
+    warn(bank_code, date, last, granted, wanted);
+    let mut given = 0;
+    let (with, without): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| {
+        given += i64::from(needs_number(due));
+        !needs_number(due) || given <= granted
+    });
+    let why = format!("the numbers of {date} are used up");
+    put_off(connection, &without, korean_day_end(date), &why, now).await?;
+    sqlx::query(
+        "UPDATE banking.transaction_number SET last_number = $3
+          WHERE bank_code = $1 AND business_date = $2",
+    )
+    .bind(bank_code)
+    .bind(date)
+    .bind((last + granted) as i32)
+    .execute(connection)
+    .await?;
+    Ok((with, last))
 }
 
 /// The day's last number, with its row locked.

@@ -18,7 +18,7 @@ use mypay_schemas::{Flow, ResultStatus};
 use mypay_stack::Endpoints;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::send::progress_bar;
@@ -105,8 +105,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn start(endpoints: &Endpoints) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &endpoints.kafka_bootstrap)
+        let consumer: BaseConsumer = mypay_kafka::client(&endpoints.kafka_bootstrap)
             .set("group.id", "mypay.day")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")

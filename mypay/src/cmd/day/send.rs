@@ -15,7 +15,6 @@ use mypay_producers::settlement::SettlementBody;
 use mypay_schemas::encoders::Encoders;
 use mypay_schemas::{Flow, Request};
 use mypay_stack::Endpoints;
-use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use reqwest::StatusCode;
 
@@ -57,8 +56,7 @@ impl Sender {
         endpoints: &Endpoints,
         watch: Watch,
     ) -> anyhow::Result<Self> {
-        let topics = ClientConfig::new()
-            .set("bootstrap.servers", &endpoints.kafka_bootstrap)
+        let topics = mypay_kafka::client(&endpoints.kafka_bootstrap)
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
             .create()
