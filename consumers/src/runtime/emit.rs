@@ -23,7 +23,7 @@ use super::intake::{Assignment, LaneKey};
 use super::metrics::{Metrics, Step};
 
 /// How many producers take turns with small transactions.
-const SMALL: usize = 3;
+const SMALL: usize = 6;
 /// How many take turns with large ones.
 const LARGE: usize = 2;
 /// From so many events a transaction is a large one.
