@@ -3,6 +3,9 @@
 /// What a file may say; all else is the program's own to choose.
 const ALLOWED: [&str; 3] = ["security.protocol", "ssl.", "sasl."];
 
+/// How a password is proven. librdkafka would also take OAUTHBEARER, and never get a token.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// What is wrong with a file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -20,6 +23,12 @@ pub enum Malformed {
         line: usize,
         /// Its key.
         key: String,
+    },
+    /// A mechanism for which nobody here gives a token or a ticket.
+    #[error("line {line}: sasl.mechanism has PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 here")]
+    Mechanism {
+        /// Which line, from 1.
+        line: usize,
     },
     /// Said before.
     #[error("line {line}: `{key}` is there twice")]
@@ -45,6 +54,10 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Malformed> {
         let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
         if !is_allowed(&key) {
             return Err(Malformed::NotAllowed { line: number, key });
+        }
+        let is_mechanism = ["sasl.mechanism", "sasl.mechanisms"].contains(&&*key);
+        if is_mechanism && !MECHANISMS.contains(&&*value) {
+            return Err(Malformed::Mechanism { line: number });
         }
         if properties.iter().any(|(said, _)| *said == key) {
             return Err(Malformed::Twice { line: number, key });
@@ -97,6 +110,13 @@ mod tests {
             let key = key.to_owned();
             assert_eq!(refused, Err(Malformed::NotAllowed { line: 2, key }));
         }
+    }
+
+    #[test]
+    fn a_mechanism_that_nobody_serves_is_refused() {
+        let parsed = |mechanism| parse(&format!("sasl.mechanism={mechanism}"));
+        assert_eq!(parsed("OAUTHBEARER"), Err(Malformed::Mechanism { line: 1 }));
+        assert!(parsed("SCRAM-SHA-512").is_ok());
     }
 
     #[test]

@@ -44,7 +44,12 @@ enum Action {
 #[derive(clap::Args)]
 struct Registry {
     /// The registry's Confluent-compatible API; the local stack's where not given.
-    #[arg(long = "registry", env = "MYPAY_REGISTRY_URL", value_name = "URL")]
+    #[arg(
+        long = "registry",
+        env = "MYPAY_REGISTRY_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     url: Option<String>,
 }
 

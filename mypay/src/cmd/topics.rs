@@ -51,7 +51,12 @@ struct Target {
     bootstrap: Option<String>,
     /// The registry that `plan` compares the schemas with; the local stack's where
     /// neither this nor --bootstrap is given.
-    #[arg(long, env = "MYPAY_REGISTRY_URL", value_name = "URL")]
+    #[arg(
+        long,
+        env = "MYPAY_REGISTRY_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     registry: Option<String>,
 }
 
