@@ -20,6 +20,8 @@ use crate::world::World;
 const USER: &str = "mypay";
 const PASSWORD: &str = "not a secret = really";
 const DATABASE: &str = "encrypted";
+/// A certificate that none of them has, beside theirs.
+pub const ANOTHER: &str = "another.pem";
 const START: Duration = Duration::from_secs(60);
 
 /// What is encrypted, and what a client needs for it.
@@ -51,6 +53,8 @@ impl Encrypted {
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let authority = directory.join("authority.pem");
         std::fs::write(&authority, &certificate)?;
+        let another = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        std::fs::write(directory.join(ANOTHER), another.cert.pem())?;
         let both = directory.join("server.pem");
         std::fs::write(&both, format!("{key}{certificate}"))?;
         let bootstrap = broker(world, &directory, &both).await?;

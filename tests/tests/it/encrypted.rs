@@ -7,7 +7,7 @@ use mypay_schemas::decoder::Decoder;
 use mypay_schemas::remittance::RemittanceResult;
 use mypay_schemas::{Flow, ResultStatus};
 use mypay_tests::World;
-use mypay_tests::encrypted::Encrypted;
+use mypay_tests::encrypted::{ANOTHER, Encrypted};
 use mypay_tests::eventually;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -108,9 +108,10 @@ async fn a_remittance_goes_through_where_nothing_is_in_the_clear() -> anyhow::Re
     // A server that we do not believe is told nothing.
     world.variables.clear();
     let url = &mut world.endpoints.database_url;
-    *url = url.replace("/authority.pem", "/server.properties");
+    *url = url.replace("authority.pem", ANOTHER);
     let refused = world.mypay(&["purge", "--dry-run"]).await?;
-    ensure!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(said.contains("certificate verify failed"), "{said}");
 
     world.pool.close().await;
     (world.endpoints, world.pool) = plain;
